@@ -1,0 +1,120 @@
+"""What a checkpoint holds, and what it must agree with before it is used.
+
+A checkpoint is Lightning's (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only what the
+method added or trains, and a plain `lit_compacter` block says what it was made with. Nothing in it configures a run.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
+
+from lit_compacter.errors import UserError
+
+BLOCK = "lit_compacter"
+FORMAT = 1
+
+
+def names_to_save(model: nn.Module, base: Iterable[str]) -> set[str]:
+    """The one rule for saving: every tensor that is not in the stock model `base`, and every one that is trained.
+
+    A tensor that several modules share is named once. Buffers that can be made again are non-persistent, so not here.
+    """
+    base = set(base)
+    named = dict(model.named_parameters())  # without the second names of shared tensors
+    second_names = {name for name, _ in model.named_parameters(remove_duplicate=False)} - named.keys()
+    trained = {name for name, parameter in named.items() if parameter.requires_grad}
+    added = model.state_dict().keys() - base - second_names
+    return trained | added
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint on the CPU; it can hold tensors and plain values only (`weights_only=True`).
+
+    Raises:
+        UserError: There is no such file, it is damaged, or it is not a checkpoint of this program and format.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"no checkpoint {path}") from error
+    except Exception as error:  # torch raises whatever its zip and pickle readers stumble over
+        raise UserError(f"{path} is not a whole checkpoint (truncated, damaged or of another kind); use another") from error
+    block = checkpoint.get(BLOCK) if isinstance(checkpoint, dict) else None
+    if not isinstance(block, dict) or "state_dict" not in checkpoint:
+        raise UserError(f"{path} was not written by lit-compacter: it has no {BLOCK!r} block")
+    if block.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {block.get('format')}, this version reads format {FORMAT}; use the version that wrote it"
+        )
+    return checkpoint
+
+
+def check(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], state: Mapping[str, Tensor], resume: bool) -> None:
+    """Refuse a checkpoint that was made with something else.
+
+    Args:
+        checkpoint: As `read` returns it.
+        expected: This run's block.
+        state: This run's tensors under the names that a checkpoint has, in the form they must have.
+        resume: Training goes on, so the task must be the same too.
+
+    Raises:
+        UserError: The method, its options, the backbone, the task or a tensor differ; the message names both sides.
+    """
+    theirs = checkpoint[BLOCK]
+    for key in ("method", "options", "backbone", *(("task",) if resume else ())):
+        if theirs[key] != expected[key]:
+            theirs_text, ours_text = _difference(theirs[key], expected[key])
+            names = f" ({theirs['model_name']} and {expected['model_name']})" if key == "backbone" else ""
+            raise UserError(
+                f"the checkpoint was made with {key} {theirs_text}, this run has {key} {ours_text}{names}; "
+                "give the same, or another checkpoint"
+            )
+    shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
+            f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
+        )
+
+
+def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
+    """Both sides as text; of two dicts only the entries that differ."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
+        return tuple(", ".join(f"{k}={side.get(k)}" for k in differing) for side in (theirs, ours))  # type: ignore[return-value]
+    return str(theirs), str(ours)
+
+
+class AdapterCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are written whole or not at all, and never unpickled into anything but plain values."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write beside `path`, flush to the disk, then rename over it."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """`read`, whatever `weights_only` says; tensors are moved to their device as they are copied."""
+        return read(path)

@@ -1,0 +1,164 @@
+"""`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from jsonargparse.typing import NonNegativeInt
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from transformers.utils import logging as transformers_logging
+
+from lit_compacter import checkpoint, run_folder
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.errors import UserError
+from lit_compacter.methods import METHODS
+from lit_compacter.module import T5Module
+from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
+from lit_compacter.reports import PredictionFile, RunConfig, TrainableSummary, finish
+
+VERBS = ("fit", "validate", "test", "predict")
+
+
+class CLI(LightningCLI):
+    """LightningCLI with a run folder, adapter checkpoints and a default method."""
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            T5Module,
+            GlueDataModule,
+            args=args,
+            parser_class=Parser,
+            parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in VERBS},
+            save_config_callback=None,
+            load_from_checkpoint_support=False,
+        )
+
+    # The options
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        # A checkpoint is never unpickled into more than plain values, so that is no option.
+        return {verb: skip | {"weights_only"} for verb, skip in LightningCLI.subcommands().items()}
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        parser = self.parser_class(**kwargs)
+        parser.add_argument(
+            "-c",
+            "--config",
+            action=ConfigFile,
+            help="Config file: a path, or a name in configs/. Several compose: later ones win, the command line over all.",
+        )
+        return parser
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--seed_everything",
+            type=NonNegativeInt,
+            default=42,
+            help="Seed of new parameters, dropout and training order.",
+        )
+        parser.add_argument(
+            "--run_name",
+            type=str | None,
+            default=None,
+            help="Folder of this run under trainer.default_root_dir. Default: a new one, time stamp and task.",
+        )
+        parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("model.model_name", "data.model_name")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "model.seed")
+        parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
+
+    # From options to a run
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        super().parse_arguments(parser, args)
+        verb = self.config.subcommand
+        options = self.config[verb]
+        root = Path(options.trainer.default_root_dir or "runs")
+        if options.ckpt_path:
+            ckpt_path = run_folder.find_checkpoint(options.ckpt_path, root / (options.run_name or ""))
+            if verb != "fit":  # the checkpoint's method is the default; YAML and the command line win over it
+                self._subcommand_parsers[verb].set_defaults({"model.method": method_of(ckpt_path)})
+                super().parse_arguments(parser, args)
+            self.config[verb].ckpt_path = ckpt_path
+
+    def _parse_ckpt_path(self) -> None:
+        """Do not let a checkpoint configure the run, as LightningCLI would."""
+
+    def before_instantiate_classes(self) -> None:
+        options = self.config[self.subcommand]
+        if self.subcommand != "fit" and not options.ckpt_path:
+            raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        options = self.config[self.subcommand]
+        root = Path(options.trainer.default_root_dir or "runs")
+        self.folder = run_folder.reserve(root, options.run_name, self.datamodule.task.name)
+        trains_anew = self.subcommand == "fit" and not options.ckpt_path
+        if trains_anew and any((self.folder / run_folder.CHECKPOINTS).glob("*.ckpt")):
+            raise UserError(
+                f"the run folder {self.folder} holds checkpoints of an earlier fit; go on from them with "
+                "--ckpt_path last, or choose another --run_name"
+            )
+        config = self._subcommand_parsers[self.subcommand].dump(options, skip_none=False)
+        checkpoints = self.folder / run_folder.CHECKPOINTS
+        versionless = {"dirpath": checkpoints, "enable_version_counter": False}
+        callbacks = [
+            RunConfig(self.folder, config),
+            TrainableSummary(),
+            PredictionFile(self.folder),
+            ModelCheckpoint(filename="best", monitor="val/score", mode="max", **versionless),
+            ModelCheckpoint(filename="last", **versionless),  # after `best`, whose state it holds
+        ]
+        self.trainer_defaults = {"callbacks": callbacks}
+        given = self._get(self.config_init, "trainer")
+        if given.logger is None:
+            logs = self.folder / run_folder.LOGS
+            kwargs["logger"] = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
+        kwargs["plugins"] = [*(given.plugins or []), checkpoint.AdapterCheckpointIO()]
+        return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        super()._run_subcommand(subcommand)
+        if self.trainer.is_global_zero:
+            finish(self.trainer, self.folder, subcommand)
+
+
+def method_of(ckpt_path: str) -> dict[str, Any]:
+    """The checkpoint's method as a parser default; only the names of our own methods are looked up."""
+    block = checkpoint.read(ckpt_path)[checkpoint.BLOCK]
+    if block["method"] not in METHODS:
+        raise UserError(f"{ckpt_path} was made with method {block['method']!r}; expected one of {', '.join(METHODS)}")
+    options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
+    return {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
+
+
+def main(args: ArgsType = None) -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    quieten()
+    try:
+        CLI(args)
+    except (UserError, MisconfigurationException) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def quieten() -> None:
+    """Silence advice that does not concern our users."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
+    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "💡" not in record.getMessage())
+    transformers_logging.disable_progress_bar()

@@ -1,0 +1,185 @@
+"""Rows → split → text pair → tokens → batches."""
+
+import logging
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from datasets.fingerprint import Hasher
+from jsonargparse.typing import PositiveInt
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lit_compacter.errors import UserError
+from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
+from lit_compacter.sources import Row, from_files, from_hub
+from lit_compacter.splits import Role
+from lit_compacter.t5 import first_line
+from lit_compacter.tasks import Task, find_task
+
+IGNORE = -100  # label that the loss leaves out
+CACHE_FORMAT = 1  # raise it when the cached columns change their meaning
+
+log = logging.getLogger(__name__)
+Batch = dict[str, Any]
+
+
+class GlueDataModule(LightningDataModule):
+    """GLUE and SuperGLUE tasks as pairs of texts.
+
+    Args:
+        task: Name of the task: rte, mrpc, cola or superglue-rte.
+        model_name: Hub name or folder of the model whose tokenizer is used.
+        data_dir: Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub.
+        batch_size: Examples per batch and process, in training and evaluation.
+        max_source_length: Longest input in tokens; what is longer is cut at its end.
+        add_task_name: Begin each input with the task's name. The paper does so for full fine-tuning, BitFit, prompt
+            tuning and Intrinsic-SAID, and not for adapters.
+        data_seed: Seed of the split of the official validation set into validation and test.
+        seed: Seed of the order of training batches.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        model_name: str,
+        data_dir: str | None = None,
+        batch_size: PositiveInt = 100,  # type: ignore[valid-type]
+        max_source_length: PositiveInt = 128,  # type: ignore[valid-type]
+        add_task_name: bool = False,
+        data_seed: int = 42,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self.task: Task = find_task(task)
+        self.model_name = model_name
+        self.data_dir = data_dir
+        self.batch_size: int = batch_size
+        self.max_source_length: int = max_source_length
+        self.add_task_name = add_task_name
+        self.data_seed = data_seed
+        self.seed = seed
+        self.data: dict[str, datasets.Dataset] = {}
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The backbone's tokenizer."""
+        return load_tokenizer(self.model_name)
+
+    @property
+    def max_target_length(self) -> int:
+        """Tokens to generate: one more than the longest valid output, so that a longer one is not taken for it."""
+        return 1 + max(len(ids) for ids in self.tokenizer(self.task.target_texts).input_ids)
+
+    def prepare_data(self) -> None:
+        """Download and tokenise once per machine; `setup` finds the result in the cache."""
+        assert self.trainer is not None
+        self.setup(self.trainer.state.fn)
+
+    def setup(self, stage: str | None) -> None:
+        """Load what the stage needs: fit (train, validation), validate, test or predict (the official test set)."""
+        needed: dict[str | None, tuple[str, ...]] = {
+            "fit": ("train", "validation"),
+            "validate": ("validation",),
+            "test": ("test",),
+            "predict": ("predict",),
+        }
+        for role in needed[stage]:
+            if role not in self.data:
+                self.data[role] = self._tokenised(role)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        data = self.data["train"]
+        return self._loader(data, LengthGroupedBatches(data["length"], self.batch_size, self.seed))
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("validation")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        return self._evaluation_loader("predict")
+
+    def _evaluation_loader(self, role: str) -> DataLoader[Batch]:
+        return self._loader(self.data[role], LongestFirstBatches(self.data[role]["length"], self.batch_size))
+
+    def _loader(self, data: datasets.Dataset, batches: LengthGroupedBatches | LongestFirstBatches) -> DataLoader[Batch]:
+        # The sampler yields whole batches of indices: the data set fetches each in one read, and Lightning finds
+        # `set_epoch` on it.
+        collate = partial(pad, pad_token_id=self.tokenizer.pad_token_id)
+        return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
+
+    def _load(self, official_split: str) -> datasets.Dataset:
+        """Tokenised rows of an official split, in official order, cached by content."""
+        if self.data_dir is None:
+            rows, fingerprint = from_hub(*self.task.hub, official_split)
+        else:
+            rows, fingerprint = from_files(self.task.files, official_split, self.task.labels, Path(self.data_dir))
+        options = (self.task.name, self.max_source_length, self.add_task_name, CACHE_FORMAT)
+        key = Hasher.hash((fingerprint, official_split, self.tokenizer.backend_tokenizer.to_str(), options))
+        folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
+        folder.mkdir(parents=True, exist_ok=True)
+        return rows.map(
+            self._tokenise,
+            remove_columns=rows.column_names,
+            new_fingerprint=key,
+            cache_file_name=str(folder / f"{self.task.name}-{official_split}-{key}.arrow"),
+            desc=f"tokenising {self.task.name} {official_split}",
+        )
+
+    def _tokenised(self, role: str) -> datasets.Dataset:
+        if role == "predict":
+            return self._load("test")
+        split_role: Role = role  # type: ignore[assignment]
+        return self.task.split(split_role, self._load, self.data_seed)
+
+    def _tokenise(self, row: Row) -> Row:
+        source, target = self.task.source(row, self.add_task_name), self.task.target(row)
+        input_ids = self.tokenizer(source, truncation=True, max_length=self.max_source_length).input_ids
+        return {
+            "input_ids": input_ids,
+            "labels": self.tokenizer(target).input_ids,
+            "length": len(input_ids),
+            "source": source,
+            "target": target,
+            "idx": row["idx"],
+        }
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model on the hub or in a folder.
+
+    Raises:
+        UserError: There is none at `name`.
+    """
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot load a tokenizer from {name!r}: {first_line(error)} "
+            "Offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
+        ) from error
+
+
+def pad(rows: dict[str, list[Any]], pad_token_id: int) -> Batch:
+    """Columns of rows → a padded batch: input_ids, attention_mask (B, S), labels (B, T) with −100 where padded."""
+    inputs = [torch.tensor(ids) for ids in rows["input_ids"]]
+    labels = [torch.tensor(ids) for ids in rows["labels"]]
+    return {
+        "input_ids": _stack(inputs, pad_token_id),
+        "attention_mask": _stack([torch.ones_like(ids) for ids in inputs], 0),
+        "labels": _stack(labels, IGNORE),
+        "source": rows["source"],
+        "target": rows["target"],
+        "idx": rows["idx"],
+    }
+
+
+def _stack(tensors: list[Tensor], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)

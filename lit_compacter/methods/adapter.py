@@ -1,0 +1,59 @@
+"""Bottleneck adapters (Houlsby et al., 2019); the base of the family that differs in *where* and *which linear*."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError
+from lit_compacter.layers import Bottleneck
+from lit_compacter.methods.base import Method
+from lit_compacter.t5 import WHERE, Where, attach, layer_norms, sites
+
+LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
+
+
+@dataclass
+class Adapter(Method):
+    """Bottleneck adapters with dense linears, 2L(2kd) weights; all layer norms are trained with them.
+
+    Pfeiffer's variant, as the paper configures it, is where=[attention].
+    """
+
+    reduction: int = 32
+    """Model dimension divided by the bottleneck (T5-base: 768 / 32 = 24). The paper searches 8, 16 and 32."""
+    where: tuple[Where, ...] = WHERE
+    """Sublayers that get an adapter: attention (self-attention) and feed_forward."""
+
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        if not self.where:
+            raise UserError("model.method.where is empty: no adapter would be attached; name attention, feed_forward or both")
+        bottleneck = self.bottleneck(model.config.d_model)
+        linear = self.linear_factory(model)
+        for site in sites(model, self.where):
+            attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
+        for norm in layer_norms(model):
+            norm.requires_grad_(True)
+
+    def bottleneck(self, dim: int) -> int:
+        """d, the width of the bottleneck for a model of width `dim`."""
+        if not 1 <= self.reduction <= dim:
+            raise UserError(
+                f"model.method.reduction is {self.reduction}; expected 1 to {dim}, the model dimension that it divides"
+            )
+        return dim // self.reduction
+
+    def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
+        """What builds the down and up projections from (in_features, out_features)."""
+
+        def linear(in_features: int, out_features: int) -> nn.Module:
+            layer = nn.Linear(in_features, out_features)
+            nn.init.normal_(layer.weight, std=LINEAR_STD)
+            nn.init.zeros_(layer.bias)
+            return layer
+
+        return linear
+
+    def group(self, name: str) -> str:
+        return "adapters" if ".adapter." in name else super().group(name)

@@ -1,0 +1,26 @@
+"""What every fine-tuning method is."""
+
+from abc import ABC, abstractmethod
+
+from transformers import T5ForConditionalGeneration
+
+
+class Method(ABC):
+    """A way to fine-tune: freezes a stock model, then adds or unfreezes what is trained.
+
+    Subclasses are dataclasses; their fields are the options that YAML and the command line set. There is one rule for
+    saving: every tensor that the method added, and every base tensor that it trains.
+    """
+
+    def apply(self, model: T5ForConditionalGeneration) -> None:
+        """Change `model` in place; afterwards `requires_grad` says what is trained."""
+        model.requires_grad_(False)
+        self.inject(model)
+
+    @abstractmethod
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        """Add modules to the frozen `model` and unfreeze what is trained with them."""
+
+    def group(self, name: str) -> str:
+        """The line of the model summary that counts the trained tensor `name`."""
+        return "layer norms" if "layer_norm" in name else "backbone"

@@ -1,0 +1,168 @@
+"""A stock T5, changed in place by a method: its loss, its answers, its optimizer and what of it is saved."""
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from transformers import T5ForConditionalGeneration, get_linear_schedule_with_warmup
+
+from lit_compacter import checkpoint
+from lit_compacter.methods import Method
+from lit_compacter.metrics import TextMetrics
+from lit_compacter.t5 import fingerprint, load_backbone
+
+if TYPE_CHECKING:
+    from lit_compacter.datamodule import Batch, GlueDataModule
+
+
+class T5Module(LightningModule):
+    """T5 fine-tuned by a method.
+
+    Args:
+        model_name: Hub name or folder of a T5 (v1.0, v1.1 or Flan).
+        method: What is added to the model and what is trained, e.g. Compacter. Default: Compacter; for validate, test
+            and predict the method of the checkpoint.
+        learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
+        warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0.
+        weight_decay: AdamW's weight decay.
+        pretrained: False starts from random weights of the same architecture: a control, not a way to train.
+        seed: Seed of the new parameters and of dropout.
+    """
+
+    strict_loading = False  # the frozen backbone is in no checkpoint; `checkpoint.check` compares what is
+
+    def __init__(
+        self,
+        model_name: str,
+        method: Method,
+        learning_rate: PositiveFloat = 3e-3,  # type: ignore[valid-type]
+        warmup_steps: NonNegativeInt = 500,  # type: ignore[valid-type]
+        weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]
+        pretrained: bool = True,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self.model_name = model_name
+        self.method = method
+        self.learning_rate: float = learning_rate
+        self.warmup_steps: int = warmup_steps
+        self.weight_decay: float = weight_decay
+        self.pretrained = pretrained
+        self.seed = seed
+        self.model: T5ForConditionalGeneration | None = None
+
+    # What the model is
+
+    def configure_model(self) -> None:
+        if self.model is not None:  # Lightning calls this before every verb
+            return
+        torch.manual_seed(self.seed)
+        model = load_backbone(self.model_name, self.pretrained)
+        self.backbone = fingerprint(model)
+        base = model.state_dict().keys()
+        self.method.apply(model)
+        model.train()  # from_pretrained hands it over in eval mode, without dropout
+        self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
+        self.model = model
+
+    def setup(self, stage: str) -> None:
+        data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
+        self.metrics = TextMetrics(self.task.metrics, self.task.target_texts)
+
+    # Training
+
+    def on_train_batch_start(self, batch: "Batch", batch_idx: int) -> None:
+        # Dropout is a function of where in the run we are and not of what ran before, so nothing but integers needs
+        # to be saved for a resumed run to repeat it.
+        where = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0]))
+
+    def training_step(self, batch: "Batch", batch_idx: int) -> Tensor:
+        assert self.model is not None
+        loss: Tensor = self.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]
+        ).loss
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["idx"]))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        if self.warmup_steps >= steps:
+            warnings.warn(
+                f"the warm-up of {self.warmup_steps} steps is not shorter than the whole run of {steps}: the learning "
+                f"rate never reaches {self.learning_rate:g}; lower --model.warmup_steps or train longer",
+                stacklevel=2,
+            )
+        schedule = get_linear_schedule_with_warmup(optimizer, self.warmup_steps, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # Evaluation
+
+    def generate(self, batch: "Batch") -> list[str]:
+        """Greedily decoded answers."""
+        assert self.model is not None
+        ids = self.model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=self.max_target_length,
+            do_sample=False,
+            num_beams=1,
+        )
+        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+    def validation_step(self, batch: "Batch", batch_idx: int) -> None:
+        self.metrics.update(self.generate(batch), batch["target"])
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val")
+
+    def test_step(self, batch: "Batch", batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test")
+
+    def _log_metrics(self, stage: str) -> None:
+        for name, value in self.metrics.compute().items():
+            self.log(f"{stage}/{name}", value, prog_bar=name == "score")
+        self.metrics.reset()
+
+    def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
+        """One record per example: idx, source, prediction and, where known, target."""
+        columns = zip(batch["idx"], batch["source"], self.generate(batch), batch["target"], strict=True)
+        return [
+            {"idx": idx, "source": source, "prediction": prediction} | ({"target": target} if target else {})
+            for idx, source, prediction, target in columns
+        ]
+
+    # Checkpoints
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The tensors that the method added or trains."""
+        return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in self.saved}
+
+    def checkpoint_block(self) -> dict[str, Any]:
+        """What a checkpoint says of its making: plain values that describe and never configure."""
+        return {
+            "format": checkpoint.FORMAT,
+            "method": type(self.method).__name__,
+            "options": dataclasses.asdict(self.method),  # type: ignore[call-overload]
+            "task": self.task.name,
+            "model_name": self.model_name,
+            "backbone": self.backbone,
+        }
+
+    def on_save_checkpoint(self, state: dict[str, Any]) -> None:
+        state[checkpoint.BLOCK] = self.checkpoint_block()
+
+    def on_load_checkpoint(self, state: dict[str, Any]) -> None:
+        checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume=self.trainer.training)

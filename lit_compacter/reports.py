@@ -1,0 +1,125 @@
+"""What a run shows and leaves behind: summary, config, predictions, metrics and the learning curve."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import BasePredictionWriter
+from rich.console import Console
+from rich.table import Table
+
+from lit_compacter import run_folder
+from lit_compacter.module import T5Module
+
+console = Console()
+
+
+class RunConfig(Callback):
+    """Keeps the resolved config in the run folder, once the model is built and the run really starts."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder = folder
+        self.config: str | None = config
+
+    def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and self.config is not None:
+            run_folder.free_path(self.folder / "config.yaml").write_text(self.config)
+            self.config = None
+
+    on_fit_start = on_validation_start = on_test_start = on_predict_start = _keep
+
+
+class TrainableSummary(Callback):
+    """Says how much of the model is trained, a line per group."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, T5Module) and pl_module.model is not None
+        if not trainer.is_global_zero:
+            return
+        groups: dict[str, int] = defaultdict(int)
+        for name, parameter in pl_module.model.named_parameters():
+            if parameter.requires_grad:
+                groups[pl_module.method.group(name)] += parameter.numel()
+        total = sum(parameter.numel() for parameter in pl_module.model.parameters())
+        console.print(headline(sum(groups.values()), total))
+        table = Table("group", "trained", "% of all")
+        for name, count in groups.items():
+            table.add_row(name, f"{count:,}", f"{100 * count / total:.4f}")
+        console.print(table)
+
+
+def headline(trained: int, total: int) -> str:
+    """`161,728 of 223 M parameters trained (0.073 %)`."""
+    return f"{trained:,} of {_millions(total)} parameters trained ({100 * trained / total:.3f} %)"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
+
+
+class PredictionFile(BasePredictionWriter):
+    """predictions.jsonl: one record per row of the official test set, in its order."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("epoch")
+        self.folder = folder
+
+    def write_on_epoch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        records = sorted((record for batch in predictions for record in batch), key=lambda record: record["idx"])
+        path = run_folder.free_path(self.folder / "predictions.jsonl")
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        console.print(f"{len(records)} predictions in {path}")
+
+
+def finish(trainer: Trainer, folder: Path, verb: str) -> None:
+    """Write metrics.json and the learning curve, and say where everything is."""
+    metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
+    if verb == "fit":
+        best = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
+        if best is not None:
+            metrics["val/best_score"] = round(float(best), 6)
+        draw_learning_curve(folder)
+    run_folder.add_metrics(folder, metrics)
+    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "train/loss")
+    console.print(f"{shown}\nrun folder: {folder}")
+    if verb == "fit":
+        best_path = folder / run_folder.CHECKPOINTS / "best.ckpt"
+        console.print(f"test the best checkpoint: python main.py test --config … --ckpt_path {best_path}", soft_wrap=True)
+
+
+def draw_learning_curve(folder: Path) -> None:
+    """learning_curve.png: training loss and validation score over optimizer steps."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+
+    series: dict[str, dict[int, float]] = defaultdict(dict)  # a resumed run overwrites what it repeats
+    for path in sorted(folder.glob(f"{run_folder.LOGS}/csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for name in ("train/loss", "val/score"):
+                    if row.get(name):
+                        series[name][int(row["step"])] = float(row[name])
+    figure, left = plt.subplots(figsize=(7, 4))
+    right = left.twinx()
+    for axis, name, colour in ((left, "train/loss", "tab:blue"), (right, "val/score", "tab:orange")):
+        steps = sorted(series[name])
+        axis.plot(steps, [series[name][s] for s in steps], color=colour, marker="." if name == "val/score" else None)
+        axis.set_ylabel(name, color=colour)
+    left.set_xlabel("optimizer step")
+    figure.suptitle(folder.name)
+    figure.tight_layout()
+    figure.savefig(folder / "learning_curve.png", dpi=120)
+    plt.close(figure)

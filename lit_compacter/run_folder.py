@@ -1,0 +1,96 @@
+"""The folder of a run: its name, and what is kept in it.
+
+    <default_root_dir>/<run_name>/
+        config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
+        checkpoints/best.ckpt          by val/score; and last.ckpt
+        logs/{csv,tensorboard}/version_0/   a resumed run adds version_1
+        metrics.json                   final metrics of each verb
+        learning_curve.png
+        predictions.jsonl
+"""
+
+import json
+import os
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from lit_compacter.errors import UserError
+
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
+
+
+def reserve(root: Path, name: str | None, task: str) -> Path:
+    """Create the run's folder, or find the one that the launching process created.
+
+    Args:
+        root: Folder of all runs.
+        name: What the user asked for: an existing folder is meant to be used again. None: a new name with time stamp
+            and task.
+        task: Name of the task.
+
+    Raises:
+        UserError: The folder cannot be made or written.
+    """
+    launched = os.environ.get(RUN_NAME) if "LOCAL_RANK" in os.environ else None
+    if launched:
+        return root / launched
+    wanted = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{task}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = _make(root / wanted, reuse=name is not None)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"cannot write the run folder {root / wanted}: {error.strerror}; "
+            "choose another --trainer.default_root_dir or --run_name"
+        ) from error
+    os.environ[RUN_NAME] = folder.name
+    return folder
+
+
+def _make(wanted: Path, reuse: bool) -> Path:
+    for attempt in count(1):
+        folder = wanted if attempt == 1 else wanted.with_name(f"{wanted.name}-{attempt}")
+        try:
+            folder.mkdir(exist_ok=reuse)  # atomic: two runs started at once get two folders
+            return folder
+        except FileExistsError:
+            if reuse:
+                raise
+    raise AssertionError("count() does not end")
+
+
+def free_path(path: Path) -> Path:
+    """`path`, or `path` with the first number from 2 that makes it new."""
+    if not path.exists():
+        return path
+    return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
+
+
+def find_checkpoint(given: str, folder: Path) -> str:
+    """The file that --ckpt_path means: a path, or `best` or `last` of the run's own folder.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = folder / CHECKPOINTS / f"{given}.ckpt" if given in ("best", "last") else Path(given)
+    if not path.is_file():
+        near = sorted(str(p) for p in (path.parent if path.parent.is_dir() else path).glob("*.ckpt"))
+        hint = f"; there are {', '.join(near)}" if near else "; expected the path of a .ckpt file, or best or last with --run_name"
+        raise UserError(f"no checkpoint {path}{hint}")
+    return str(path)
+
+
+def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Merge `metrics` into the folder's metrics.json."""
+    path = folder / "metrics.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,78 @@
+"""PHMLinear against the definition: a sum of Kronecker products."""
+
+import pytest
+import torch
+
+from lit_compacter.layers import PHMLinear
+from lit_compacter.layers.phm import new_rule
+
+CASES = [(n, r) for n in (1, 2, 4, 8, 12) for r in (1, 2, 4)]
+SIZES = [(96, 24), (24, 96), (24, 24), (768, 24), (24, 768)]
+
+
+def definition(layer: PHMLinear, x: torch.Tensor) -> torch.Tensor:
+    terms = (torch.kron(a, s @ t) for a, s, t in zip(layer.rule, layer.s, layer.t, strict=True))
+    return x @ sum(terms, torch.zeros(())) + layer.bias
+
+
+def make(n: int, r: int, size: tuple[int, int], shared: bool) -> PHMLinear:
+    torch.manual_seed(n * 100 + r)
+    layer = PHMLinear(*size, phm_dim=n, rank=r, rule=new_rule(n) if shared else None).double()
+    torch.nn.init.normal_(layer.rule)  # the initial 1e-4 would hide errors of order one
+    torch.nn.init.normal_(layer.bias)
+    return layer
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("n", "r"), CASES)
+def test_equals_the_sum_of_kronecker_products(n: int, r: int, size: tuple[int, int], shared: bool) -> None:
+    layer = make(n, r, size, shared)
+    x = torch.randn(3, 5, size[0], dtype=torch.float64)
+    expected = definition(layer, x)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x @ layer.kronecker_sum() + layer.bias, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("n", "r"), CASES)
+def test_gradients(n: int, r: int, shared: bool) -> None:
+    for size in ((24, 12), (12, 24)) if n == 12 else ((16, 8), (8, 16)):
+        layer = make(n, r, size, shared)
+        x = torch.randn(2, size[0], dtype=torch.float64, requires_grad=True)
+        names = [name for name, _ in layer.named_parameters()]
+
+        def run(x: torch.Tensor, *values: torch.Tensor, layer: PHMLinear = layer, names: list[str] = names) -> torch.Tensor:
+            return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), x)
+
+        assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
+
+
+def test_thin_factors_never_build_h(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(self: PHMLinear) -> torch.Tensor:
+        raise AssertionError("H was materialised")
+
+    monkeypatch.setattr(PHMLinear, "kronecker_sum", forbidden)
+    for size in ((768, 24), (24, 768)):
+        for n in (4, 8, 12):
+            layer = PHMLinear(*size, phm_dim=n)
+            assert layer(torch.randn(2, size[0])).shape == (2, size[1])
+
+
+def test_every_path_is_taken() -> None:
+    assert {PHMLinear(*size, phm_dim=n, rank=r).thin for n, r in CASES for size in SIZES} == {True, False}
+
+
+def test_initial_values() -> None:
+    torch.manual_seed(0)
+    layer = PHMLinear(768, 24, phm_dim=4)
+    bound = (2 * 6 / (768 / 4 + 1)) ** 0.5  # Xavier uniform with gain √2 of a (k/n, 1) matrix
+    assert 0.9 * bound < layer.s.abs().max() <= bound
+    assert 0.5e-4 < layer.rule.std() < 2e-4
+    assert not layer.bias.any()
+    assert sum(p.numel() for p in layer.parameters()) == 768 + 24 + 24 + 4**3
+
+
+def test_indivisible_dimensions_are_refused() -> None:
+    with pytest.raises(ValueError, match="phm_dim 5 must divide in_features 768 and out_features 24"):
+        PHMLinear(768, 24, phm_dim=5)

@@ -1,0 +1,86 @@
+"""The paper's own code, reproduced: logits, loss, gradients and 20 steps of training from recorded tensors."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import T5Config, T5ForConditionalGeneration
+
+from lit_compacter.methods import Adapter, Compacter, Method
+from tests.conftest import shared
+
+GOLDEN: dict[str, Method] = {
+    "compacter": Compacter(reduction=4),
+    "compacter_pp": Compacter(reduction=4, where=("feed_forward",)),
+    "adapter": Adapter(reduction=4),
+    "pfeiffer_adapter": Adapter(reduction=4, where=("attention",)),
+}
+PIECES = {
+    "down_sampler": "down",
+    "up_sampler": "up",
+    "W_left": "s",
+    "W_right": "t",
+    "b": "bias",
+    "phm_rule": "rule",
+    "weight": "weight",
+    "bias": "bias",
+}
+
+
+def our_name(theirs: str) -> str:
+    """`….layer.0.adapter_controller.adapters.t.down_sampler.b` → `….layer.0.SelfAttention.o.adapter.down.bias`."""
+    match = re.fullmatch(r"(.*)\.layer\.(\d)\.adapter_controller\.adapters\.t\.(\w+)\.(\w+)", theirs)
+    if not match:
+        return theirs
+    block, sublayer, linear, tensor = match.groups()
+    host = "SelfAttention.o" if sublayer == "0" else "DenseReluDense"
+    return f"{block}.layer.{sublayer}.{host}.adapter.{PIECES[linear]}.{PIECES[tensor]}"
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor, relative: float) -> bool:
+    """Relative to the tensor's own size: its largest entry."""
+    return bool((actual - expected).abs().max() <= relative * expected.abs().max())
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_reproduces_the_papers_code(name: str) -> None:
+    tensors, metadata = load(shared("golden", f"{name}.safetensors"))
+    model = T5ForConditionalGeneration(T5Config(**json.loads(metadata["config"])))
+    GOLDEN[name].apply(model)
+    model.train()
+
+    state = {our_name(k.removeprefix("state.")): v for k, v in tensors.items() if k.startswith("state.")}
+    model.load_state_dict(state)
+
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {our_name(n) for n in json.loads(metadata["trainable"])}
+
+    batch = {key: tensors[key] for key in ("input_ids", "attention_mask", "labels")}
+    output = model(**batch)
+    assert close(output.logits, tensors["logits"], 1e-5)
+    assert close(output.loss, tensors["loss"][0], 1e-5)
+
+    output.loss.backward()
+    parameters = dict(model.named_parameters())
+    gradients = {our_name(k.removeprefix("grad.")): v for k, v in tensors.items() if k.startswith("grad.")}
+    assert gradients.keys() == trained
+    for key, expected in gradients.items():
+        actual = parameters[key].grad
+        assert actual is not None and close(actual, expected, 1e-4), key
+
+    model.zero_grad()
+    optimizer = torch.optim.AdamW([parameters[n] for n in sorted(trained)], lr=3e-3, weight_decay=0.0)
+    for step, expected in enumerate(tensors["trajectory"]):
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert close(loss, expected, 1e-4), f"step {step}"
