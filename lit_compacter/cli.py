@@ -1,6 +1,7 @@
 """`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
 
 import logging
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from jsonargparse import set_parsing_settings
 from jsonargparse.typing import NonNegativeInt
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
@@ -104,6 +105,7 @@ class CLI(LightningCLI):
         options = self.config[self.subcommand]
         root = Path(options.trainer.default_root_dir or "runs")
         self.folder = run_folder.reserve(root, options.run_name, self.datamodule.task.name)
+        self.fresh = not any(self.folder.iterdir())
         trains_anew = self.subcommand == "fit" and not options.ckpt_path
         if trains_anew and any((self.folder / run_folder.CHECKPOINTS).glob("*.ckpt")):
             raise UserError(
@@ -111,15 +113,16 @@ class CLI(LightningCLI):
                 "--ckpt_path last, or choose another --run_name"
             )
         config = self._subcommand_parsers[self.subcommand].dump(options, skip_none=False)
-        checkpoints = self.folder / run_folder.CHECKPOINTS
-        versionless = {"dirpath": checkpoints, "enable_version_counter": False}
-        callbacks = [
-            RunConfig(self.folder, config),
-            TrainableSummary(),
-            PredictionFile(self.folder),
-            ModelCheckpoint(filename="best", monitor="val/score", mode="max", **versionless),
-            ModelCheckpoint(filename="last", **versionless),  # after `best`, whose state it holds
-        ]
+        callbacks: list[Callback] = [RunConfig(self.folder, config)]
+        if self.subcommand == "fit":
+            files: dict[str, Any] = {"dirpath": self.folder / run_folder.CHECKPOINTS, "enable_version_counter": False}
+            callbacks += [
+                TrainableSummary(),
+                ModelCheckpoint(filename="best", monitor="val/score", mode="max", **files),
+                ModelCheckpoint(filename="last", **files),  # after `best`, whose state it holds
+            ]
+        elif self.subcommand == "predict":
+            callbacks.append(PredictionFile(self.folder))
         self.trainer_defaults = {"callbacks": callbacks}
         given = self._get(self.config_init, "trainer")
         if given.logger is None:
@@ -129,7 +132,12 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        super()._run_subcommand(subcommand)
+        try:
+            super()._run_subcommand(subcommand)
+        except UserError:
+            if self.fresh and not (self.folder / run_folder.CONFIG).exists():  # the run has not begun
+                shutil.rmtree(self.folder)
+            raise
         if self.trainer.is_global_zero:
             finish(self.trainer, self.folder, subcommand)
 
@@ -150,7 +158,7 @@ def main(args: ArgsType = None) -> None:
     try:
         CLI(args)
     except (UserError, MisconfigurationException) as error:
-        if "--debug" in sys.argv:
+        if "--debug" in (sys.argv if args is None else args):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

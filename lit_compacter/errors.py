@@ -1,4 +1,7 @@
-"""The one exception that means: the user can mend this."""
+"""The one exception that means: the user can mend this; and a hint for a mistyped name."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -7,3 +10,9 @@ class UserError(ValueError):
     The message is one line that says what was wrong, what was expected and what to do. `main.py` prints it without a
     traceback and exits with code 2 (`--debug` shows the traceback); every other exception is a defect of ours.
     """
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, or nothing where none is near."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

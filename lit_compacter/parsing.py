@@ -1,17 +1,22 @@
 """The command line's manners: bare config names, and errors that are one line."""
 
-import difflib
+import dataclasses
 import re
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile
 from pytorch_lightning.cli import LightningArgumentParser
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, did_you_mean
+from lit_compacter.methods import METHODS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+# What jsonargparse says of a name that it does not know.
+UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
+UNKNOWN_METHOD_OPTION = re.compile(r"Option '(\w+)' is not accepted")
+UNKNOWN_METHOD = re.compile(r'"model\.method":.*Expected a dot import path string: (\S+)', re.DOTALL)
 
 
 def find_config(given: str) -> str:
@@ -24,43 +29,51 @@ def find_config(given: str) -> str:
         if candidate.is_file():
             return str(candidate)
     existing = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
-    near = difflib.get_close_matches(given, existing, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"no config file {given!r}; in {CONFIGS} there are {', '.join(existing)}{hint}")
+    raise UserError(
+        f"no config file {given!r}; in {CONFIGS} there are {', '.join(existing)}{did_you_mean(given, existing)}"
+    )
 
 
 class ConfigFile(ActionConfigFile):
     """`--config rte.yaml` finds `configs/rte.yaml`."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        super().__call__(parser, cfg, find_config(values), option_string)
+        path = find_config(values)
+        try:
+            super().__call__(parser, cfg, path, option_string)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}: {error}") from error
 
 
 class Parser(LightningArgumentParser):
     """A parser whose errors are one line, with the nearest valid name for an unknown one."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if "--debug" in sys.argv and ex is not None:
-            raise ex
-        raise UserError(one_line(message) + self._suggestion(message))
+        hint = self._hint(message)
+        if hint in message:  # an inner parser has said it
+            hint = ""
+        # jsonargparse nests its messages over several lines.
+        raise UserError(" ".join(message.split()) + hint) from ex
 
-    def known_keys(self) -> list[str]:
-        """Dotted names of every option, those of subcommands and of the classes that are options included."""
-        keys = []
+    def _hint(self, message: str) -> str:
+        if match := UNKNOWN_METHOD.search(message):
+            return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
+        options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]
+        if match := UNKNOWN_METHOD_OPTION.search(message):
+            owner = options.get(match[1])
+            return f"; it is an option of {owner}" if owner else did_you_mean(match[1], options)
+        if match := UNKNOWN_NAME.search(message):
+            return did_you_mean(match[1], [*self._known_names(), *(f"model.method.{name}" for name in options)])
+        return ""
+
+    def _known_names(self) -> list[str]:
+        """Dotted names of every option, those of the subcommands included."""
+        names = []
         for action in self._actions:
-            keys.append(action.dest)
+            names.append(action.dest)
             for parser in (getattr(action, "_name_parser_map", None) or {}).values():
-                keys += parser.known_keys()
-        return keys
-
-    def _suggestion(self, message: str) -> str:
-        match = re.search(r"(?:Unrecognized arguments:|Key) '?-*([\w.]+)'?", message)
-        if not match:
-            return ""
-        near = difflib.get_close_matches(match[1], self.known_keys(), n=1, cutoff=0.6)
-        return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def one_line(message: str) -> str:
-    """jsonargparse nests its messages over several lines; say them on one."""
-    return " ".join(message.split())
+                names += parser._known_names()
+        return names

@@ -3,12 +3,11 @@
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import BasePredictionWriter
+from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +26,7 @@ class RunConfig(Callback):
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and self.config is not None:
-            run_folder.free_path(self.folder / "config.yaml").write_text(self.config)
+            run_folder.free_path(self.folder / run_folder.CONFIG).write_text(self.config)
             self.config = None
 
     on_fit_start = on_validation_start = on_test_start = on_predict_start = _keep
@@ -61,41 +60,43 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
 
 
-class PredictionFile(BasePredictionWriter):
+class PredictionFile(Callback):
     """predictions.jsonl: one record per row of the official test set, in its order."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__("epoch")
         self.folder = folder
+        self.records: list[dict[str, Any]] = []
 
-    def write_on_epoch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        predictions: Sequence[Any],
-        batch_indices: Sequence[Any],
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        records = sorted((record for batch in predictions for record in batch), key=lambda record: record["idx"])
+        self.records += outputs
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, T5Module)
+        self.records.sort(key=lambda record: record["idx"])
         path = run_folder.free_path(self.folder / "predictions.jsonl")
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        console.print(f"{len(records)} predictions in {path}")
+            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
+        valid = sum(record["prediction"].strip() in pl_module.task.target_texts for record in self.records)
+        invalid = 1 - valid / len(self.records)
+        run_folder.add_metrics(self.folder, {"predict/rows": len(self.records), "predict/invalid": round(invalid, 6)})
+        console.print(f"{len(self.records)} predictions in {path} ({100 * invalid:.1f} % are no label)")
 
 
 def finish(trainer: Trainer, folder: Path, verb: str) -> None:
     """Write metrics.json and the learning curve, and say where everything is."""
-    metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if verb == "fit":
-        best = trainer.checkpoint_callback.best_model_score  # type: ignore[union-attr]
-        if best is not None:
-            metrics["val/best_score"] = round(float(best), 6)
+        assert isinstance(trainer.checkpoint_callback, ModelCheckpoint)  # the first one: best
+        if trainer.checkpoint_callback.best_model_score is not None:
+            metrics["val/best_score"] = float(trainer.checkpoint_callback.best_model_score)
         draw_learning_curve(folder)
-    run_folder.add_metrics(folder, metrics)
-    shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "train/loss")
-    console.print(f"{shown}\nrun folder: {folder}")
-    if verb == "fit":
-        best_path = folder / run_folder.CHECKPOINTS / "best.ckpt"
-        console.print(f"test the best checkpoint: python main.py test --config … --ckpt_path {best_path}", soft_wrap=True)
+        console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        best = folder / run_folder.CHECKPOINTS / "best.ckpt"
+        console.print(f"test it: python main.py test --config … --ckpt_path {best}", soft_wrap=True)
+    run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
+    console.print(f"run folder: {folder}", soft_wrap=True)
 
 
 def draw_learning_curve(folder: Path) -> None:

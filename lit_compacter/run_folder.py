@@ -18,6 +18,7 @@ from typing import Any
 
 from lit_compacter.errors import UserError
 
+CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose

@@ -62,7 +62,9 @@ class Tsv:
                     raise UserError(f"{path}:{lines.line_num}: expected {len(names)} columns, found {len(values)}")
                 official = dict(zip(names, values, strict=True))
                 row: Row = {name: official[column] for column, name in needed.items()}
-                row["idx"] = int(row.get("idx", number))
+                if not str(row.setdefault("idx", number)).isdecimal():
+                    raise UserError(f"{path}:{lines.line_num}: index {row['idx']!r} is not a number")
+                row["idx"] = int(row["idx"])
                 row["label"] = label_index(row.get("label"), labels, path, lines.line_num)
                 yield row
 

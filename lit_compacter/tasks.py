@@ -1,11 +1,10 @@
 """Tasks as declarations: adding one is one entry in `TASKS` and one YAML in `configs/`."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.sources import Files, Jsonl, Row, Tsv
 from lit_compacter.splits import Split, halve
 
@@ -106,7 +105,6 @@ def find_task(name: str) -> Task:
         UserError: There is none; the message proposes the nearest name.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"unknown task {name!r} (data.task); expected one of {', '.join(TASKS)}{hint}")
+        known = ", ".join(TASKS)
+        raise UserError(f"unknown task {name!r} (data.task); expected one of {known}{did_you_mean(name, TASKS)}")
     return TASKS[name]

@@ -1,0 +1,32 @@
+"""Make `data/demo`: a small entailment task about the generated world, in the layout of GLUE's RTE."""
+
+import csv
+from pathlib import Path
+from random import Random
+
+from world import entailment_row
+
+OUT = Path(__file__).parent / "demo" / "RTE"
+SEED = 1  # not the one of pretraining
+ROWS = {"train": 2000, "dev": 800, "test": 200}  # half of dev validates, the other half tests
+
+
+def main() -> None:
+    rng = Random(SEED)
+    seen: set[str] = set()
+    OUT.mkdir(parents=True, exist_ok=True)
+    for split, count in ROWS.items():
+        rows: list[list[str | int]] = []
+        while len(rows) < count:
+            premise, hypothesis, label = entailment_row(rng)
+            if premise not in seen:  # no premise is in two splits
+                seen.add(premise)
+                rows.append([len(rows), premise, hypothesis, *([] if split == "test" else [label])])
+        with (OUT / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+            writer.writerow(["index", "sentence1", "sentence2", *([] if split == "test" else ["label"])])
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

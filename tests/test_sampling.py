@@ -1,0 +1,57 @@
+"""Batches: every example once, little padding, and an order that only (seed, epoch) decide."""
+
+import numpy as np
+
+from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
+from lit_compacter.sources import from_files
+from lit_compacter.tasks import TASKS
+from tests.conftest import shared
+
+LENGTHS = np.random.default_rng(0).integers(5, 128, 1037)
+
+
+def padding(batches: object) -> float:
+    """Tokens with padding over tokens without."""
+    return sum(len(b) * LENGTHS[b].max() for b in batches) / LENGTHS.sum()  # type: ignore[attr-defined]
+
+
+def test_every_example_once() -> None:
+    grouped = LengthGroupedBatches(LENGTHS, 32, seed=0)
+    assert sorted(i for batch in grouped for i in batch) == list(range(len(LENGTHS)))
+    assert len(list(grouped)) == len(grouped) == 33
+    assert sorted(i for batch in LongestFirstBatches(LENGTHS, 32) for i in batch) == list(range(len(LENGTHS)))
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    def order(seed: int, epoch: int) -> list[list[int]]:
+        batches = LengthGroupedBatches(LENGTHS, 32, seed)
+        batches.set_epoch(epoch)
+        return list(batches)
+
+    assert order(1, 3) == order(1, 3)
+    assert order(1, 3) != order(1, 4) != order(2, 4)
+    assert sorted(map(sorted, order(1, 3))) != sorted(map(sorted, order(1, 4))), "batches are made up anew, too"
+
+
+def test_little_padding() -> None:
+    assert padding(LengthGroupedBatches(LENGTHS, 32, seed=0)) < 1.08
+    assert padding(LongestFirstBatches(LENGTHS, 32)) < 1.04
+
+
+def test_longest_first() -> None:
+    first = [LENGTHS[batch].max() for batch in LongestFirstBatches(LENGTHS, 32)]
+    assert first == sorted(first, reverse=True)
+
+
+def test_little_padding_on_rte() -> None:
+    """Characters stand for tokens: the spread of lengths is what matters."""
+    task = TASKS["rte"]
+    rows, _ = from_files(task.files, "train", task.labels, shared("data", "glue"))
+    lengths = np.array([min(len(task.source(row)), 640) for row in rows])
+
+    def ratio(batches: object) -> float:
+        return sum(len(b) * lengths[b].max() for b in batches) / lengths.sum()  # type: ignore[attr-defined]
+
+    shuffled = np.random.default_rng(0).permutation(len(lengths))
+    assert ratio([shuffled[i : i + 32] for i in range(0, len(shuffled), 32)]) > 1.5
+    assert ratio(LengthGroupedBatches(lengths, 32, seed=0)) < 1.06
