@@ -1,4 +1,4 @@
-"""Make `data/tiny-t5`: a tokenizer and a T5 of about 1 M parameters, pretrained on the generated world of `world.py`."""
+"""Make `data/tiny-t5`: a tokenizer and a T5 of 1.1 M parameters, pretrained on the generated world of `world.py`."""
 
 import argparse
 import re
@@ -19,7 +19,7 @@ UNKNOWN_SCORE = -20.0  # a character costs more than any word, so words are take
 
 
 def make_tokenizer(rng: Random) -> T5Tokenizer:
-    """A unigram vocabulary of the world's words and printable ASCII, in T5's order: pad, eos, unk, pieces, sentinels."""
+    """A unigram vocabulary of the world's words and ASCII, in T5's order: pad, eos, unk, pieces, sentinels."""
     words = Counter(
         word
         for _ in range(20_000)

@@ -5,8 +5,8 @@ One source of text for two disjoint purposes, so that what carries over is skill
 * `pretraining_pair`: span corruption, open questions ("Who owns the red hat?") and yes/no questions, from which
   `pretrain.py` makes the backbone;
 * `entailment_row`: a premise and a declarative hypothesis under GLUE RTE's official labels, which `make_demo.py`
-  writes as the demonstration task. Pretraining never sees a hypothesis, RTE's fields, or its targets "0" and "1" as answers
-  to a question of truth.
+  writes as the demonstration task. Pretraining never sees a hypothesis, RTE's fields, or its targets "0" and "1" as
+  answers to a question of truth.
 
 A false hypothesis gives one person's fact to another person of the same premise: the words overlap exactly as much as
 in a true one, so nothing but binding the right person to the right fact can tell them apart.
@@ -23,9 +23,9 @@ COLOURS = "red blue green black white yellow".split()
 DIGITS = "0123456789"
 # base form: (third person, participle, its objects)
 VERBS: dict[str, tuple[str, str, list[str]]] = {
-    "like": ("likes", "liked", "tea coffee music rain snow bread cheese chess".split()),
+    "like": ("likes", "liked", ["tea", "coffee", "music", "rain", "snow", "bread", "cheese", "chess"]),
     "own": ("owns", "owned", [f"the {c} {o}" for c in COLOURS for o in ("hat", "car", "lamp", "bag")]),
-    "visit": ("visits", "visited", "Paris Rome Oslo Cairo Lima Delhi Berlin Madrid".split()),
+    "visit": ("visits", "visited", ["Paris", "Rome", "Oslo", "Cairo", "Lima", "Delhi", "Berlin", "Madrid"]),
     "paint": ("paints", "painted", [f"the {c} {o}" for c in COLOURS for o in ("door", "wall", "boat")]),
     "feed": ("feeds", "fed", [f"the {c} {o}" for c in COLOURS for o in ("dog", "cat", "bird", "horse")]),
     "clean": ("cleans", "cleaned", [f"{o} {d}" for d in DIGITS for o in ("room", "house", "bus")]),
@@ -55,7 +55,7 @@ class Fact:
 
 
 def facts(rng: Random, n: int) -> list[Fact]:
-    """n facts about n different people and things; half of the time all with one verb, the hardest case to keep apart."""
+    """Facts about n different people and things; half of the time all with one verb, the hardest to keep apart."""
     verbs = [rng.choice(list(VERBS))] * n if rng.random() < 0.5 else rng.choices(list(VERBS), k=n)
     found: list[Fact] = []
     for name, verb in zip(rng.sample(NAMES, n), verbs, strict=True):
@@ -86,7 +86,7 @@ def _question(rng: Random, known: list[Fact]) -> tuple[str, str]:
 
 
 def _corrupt(rng: Random, words: list[str], rate: float = 0.2) -> tuple[str, str]:
-    """T5's span corruption on words: spans of 1–3 words replaced by sentinels, the target lists what they hid."""
+    """T5's span corruption: spans of 1–3 words give way to sentinels, and the target lists what they hid."""
     source: list[str] = []
     target: list[str] = []
     i = sentinel = 0
@@ -108,7 +108,9 @@ def pretraining_pair(rng: Random, most: int) -> tuple[str, str]:
     story = " ".join(f.statement(rng) for f in known)
     if rng.random() < 0.25:
         again = " ".join(f.statement(rng) for f in rng.sample(known, len(known)))
-        opening = rng.choice(("", f"This sentence is about {known[0].name}.", f"The text has {len(known)} facts: a list."))
+        opening = rng.choice(
+            ("", f"This sentence is about {known[0].name}.", f"The text has {len(known)} facts: a list.")
+        )
         return _corrupt(rng, f"{opening} {story} {again}".split())
     asked = [_question(rng, known) for _ in range(rng.randint(1, 3))]
     return f"{story} {' '.join(q for q, _ in asked)}", " ".join(a for _, a in asked)

@@ -1,7 +1,8 @@
 """What a checkpoint holds, and what it must agree with before it is used.
 
-A checkpoint is Lightning's (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only what the
-method added or trains, and a plain `lit_compacter` block says what it was made with. Nothing in it configures a run.
+A checkpoint is Lightning's (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only what
+the method added or trains, and a plain `lit_compacter` block says what it was made with. Nothing in it configures a
+run.
 """
 
 import os
@@ -43,18 +44,23 @@ def read(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint {path}") from error
     except Exception as error:  # torch raises whatever its zip and pickle readers stumble over
-        raise UserError(f"{path} is not a whole checkpoint (truncated, damaged or of another kind); use another") from error
+        raise UserError(
+            f"{path} is not a whole checkpoint (it is truncated, damaged or something else); use another"
+        ) from error
     block = checkpoint.get(BLOCK) if isinstance(checkpoint, dict) else None
     if not isinstance(block, dict) or "state_dict" not in checkpoint:
         raise UserError(f"{path} was not written by lit-compacter: it has no {BLOCK!r} block")
     if block.get("format") != FORMAT:
         raise UserError(
-            f"{path} has format {block.get('format')}, this version reads format {FORMAT}; use the version that wrote it"
+            f"{path} has format {block.get('format')}, this version reads format {FORMAT}; "
+            "use the version that wrote it"
         )
     return checkpoint
 
 
-def check(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], state: Mapping[str, Tensor], resume: bool) -> None:
+def check(
+    checkpoint: Mapping[str, Any], expected: Mapping[str, Any], state: Mapping[str, Tensor], resume: bool
+) -> None:
     """Refuse a checkpoint that was made with something else.
 
     Args:

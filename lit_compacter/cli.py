@@ -54,7 +54,7 @@ class CLI(LightningCLI):
             "-c",
             "--config",
             action=ConfigFile,
-            help="Config file: a path, or a name in configs/. Several compose: later ones win, the command line over all.",
+            help="Config file: a path, or a name in configs/. Of several the later wins, and over all the command line.",
         )
         return parser
 
@@ -102,6 +102,7 @@ class CLI(LightningCLI):
             raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        assert self.subcommand is not None
         options = self.config[self.subcommand]
         root = Path(options.trainer.default_root_dir or "runs")
         self.folder = run_folder.reserve(root, options.run_name, self.datamodule.task.name)
@@ -112,7 +113,7 @@ class CLI(LightningCLI):
                 f"the run folder {self.folder} holds checkpoints of an earlier fit; go on from them with "
                 "--ckpt_path last, or choose another --run_name"
             )
-        config = self._subcommand_parsers[self.subcommand].dump(options, skip_none=False)
+        config = self._subcommand_parsers[self.subcommand].dump(options, skip_unset=False)
         callbacks: list[Callback] = [RunConfig(self.folder, config)]
         if self.subcommand == "fit":
             files: dict[str, Any] = {"dirpath": self.folder / run_folder.CHECKPOINTS, "enable_version_counter": False}
@@ -121,8 +122,9 @@ class CLI(LightningCLI):
                 ModelCheckpoint(filename="best", monitor="val/score", mode="max", **files),
                 ModelCheckpoint(filename="last", **files),  # after `best`, whose state it holds
             ]
-        elif self.subcommand == "predict":
+        else:
             callbacks.append(PredictionFile(self.folder))
+            kwargs["enable_checkpointing"] = False
         self.trainer_defaults = {"callbacks": callbacks}
         given = self._get(self.config_init, "trainer")
         if given.logger is None:
@@ -167,6 +169,7 @@ def main(args: ArgsType = None) -> None:
 def quieten() -> None:
     """Silence advice that does not concern our users."""
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
+    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "💡" not in record.getMessage())
     transformers_logging.disable_progress_bar()

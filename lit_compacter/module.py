@@ -50,9 +50,10 @@ class T5Module(LightningModule):
         super().__init__()
         self.model_name = model_name
         self.method = method
-        self.learning_rate: float = learning_rate
-        self.warmup_steps: int = warmup_steps
-        self.weight_decay: float = weight_decay
+        # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
+        self.learning_rate = float(learning_rate)
+        self.warmup_steps = int(warmup_steps)
+        self.weight_decay = float(weight_decay)
         self.pretrained = pretrained
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
@@ -146,7 +147,7 @@ class T5Module(LightningModule):
 
     # Checkpoints
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The tensors that the method added or trains."""
         return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in self.saved}
 

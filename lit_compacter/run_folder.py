@@ -1,12 +1,12 @@
 """The folder of a run: its name, and what is kept in it.
 
-    <default_root_dir>/<run_name>/
-        config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
-        checkpoints/best.ckpt          by val/score; and last.ckpt
-        logs/{csv,tensorboard}/version_0/   a resumed run adds version_1
-        metrics.json                   final metrics of each verb
-        learning_curve.png
-        predictions.jsonl
+<default_root_dir>/<run_name>/
+    config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
+    checkpoints/best.ckpt          by val/score; and last.ckpt
+    logs/{csv,tensorboard}/version_0/   a resumed run adds version_1
+    metrics.json                   final metrics of each verb
+    learning_curve.png
+    predictions.jsonl
 """
 
 import json
@@ -83,7 +83,11 @@ def find_checkpoint(given: str, folder: Path) -> str:
     path = folder / CHECKPOINTS / f"{given}.ckpt" if given in ("best", "last") else Path(given)
     if not path.is_file():
         near = sorted(str(p) for p in (path.parent if path.parent.is_dir() else path).glob("*.ckpt"))
-        hint = f"; there are {', '.join(near)}" if near else "; expected the path of a .ckpt file, or best or last with --run_name"
+        hint = (
+            f"; there are {', '.join(near)}"
+            if near
+            else "; expected the path of a .ckpt file, or best or last with --run_name"
+        )
         raise UserError(f"no checkpoint {path}{hint}")
     return str(path)
 

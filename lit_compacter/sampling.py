@@ -1,8 +1,9 @@
 """The order of examples: batches of alike lengths, so that little is padded."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 JITTER = 0.05  # relative; lets the composition of batches change from epoch to epoch for about 1 % more padding
 
@@ -18,7 +19,7 @@ class LengthGroupedBatches:
         seed: Of the run.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: npt.ArrayLike, batch_size: int, seed: int) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
@@ -41,7 +42,7 @@ class LengthGroupedBatches:
 class LongestFirstBatches:
     """Evaluation batches, longest first: every example once, least padding, and a lack of memory shows at once."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int) -> None:
+    def __init__(self, lengths: npt.ArrayLike, batch_size: int) -> None:
         self.batches = _cut(np.argsort(-np.asarray(lengths), kind="stable"), batch_size)
 
     def __len__(self) -> int:
@@ -51,5 +52,5 @@ class LongestFirstBatches:
         return iter(self.batches)
 
 
-def _cut(order: np.ndarray, size: int) -> list[list[int]]:
+def _cut(order: npt.NDArray[np.int64], size: int) -> list[list[int]]:
     return [order[start : start + size].tolist() for start in range(0, len(order), size)]

@@ -60,8 +60,8 @@ class Tsv:
             for number, values in enumerate(lines):
                 if len(values) != len(names):
                     raise UserError(f"{path}:{lines.line_num}: expected {len(names)} columns, found {len(values)}")
-                official = dict(zip(names, values, strict=True))
-                row: Row = {name: official[column] for column, name in needed.items()}
+                given = dict(zip(names, values, strict=True))
+                row: Row = {name: given[column] for column, name in needed.items()}
                 if not str(row.setdefault("idx", number)).isdecimal():
                     raise UserError(f"{path}:{lines.line_num}: index {row['idx']!r} is not a number")
                 row["idx"] = int(row["idx"])
@@ -100,7 +100,7 @@ def open_text(path: Path) -> Any:
         return path.open(encoding="utf-8-sig", newline="")
     except FileNotFoundError as error:
         raise UserError(
-            f"no file {path}; --data.data_dir must be the folder that holds the benchmark's own folder {path.parent.name}/"
+            f"no file {path}; --data.data_dir must be the folder that holds the benchmark's own {path.parent.name}/"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -121,7 +121,9 @@ def from_files(files: Files, split: str, labels: Sequence[str], data_dir: Path) 
     try:
         rows = list(files.read(path, split, labels))
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it to UTF-8") from error
+        raise UserError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; convert it to UTF-8"
+        ) from error
     if not rows:
         raise UserError(f"{path} holds no rows")
     return Dataset.from_list(rows), hashlib.sha256(path.read_bytes()).hexdigest()

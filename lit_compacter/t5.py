@@ -16,7 +16,7 @@ from lit_compacter.errors import UserError
 Where: TypeAlias = Literal["attention", "feed_forward"]
 WHERE: tuple[Where, ...] = ("attention", "feed_forward")
 SUPPORTED = ("t5",)  # values of a config's model_type: T5 v1.0, v1.1 and Flan-T5
-SHAPE = "vocab_size d_model d_kv d_ff num_layers num_decoder_layers num_heads feed_forward_proj".split()
+SHAPE = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj"]
 
 
 def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
@@ -86,7 +86,7 @@ def sites(model: T5ForConditionalGeneration, where: Iterable[Where] = WHERE) -> 
 
 
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
-    """Let `module` change the output of `host`; it becomes the submodule `name`, and no base parameter's name changes."""
+    """Let `module` change the output of `host`, as its submodule `name`; no base parameter's name changes."""
     host.add_module(name, module)
     host.register_forward_hook(partial(_through, name))
 

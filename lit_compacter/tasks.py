@@ -80,7 +80,7 @@ TASKS: dict[str, Task] = {
             files=Tsv(
                 "CoLA",
                 {"sentence": "sentence", "label": "label"},
-                header={split: ("source", "label", "star", "sentence") for split in ("train", "validation")},
+                header=dict.fromkeys(("train", "validation"), ("source", "label", "star", "sentence")),
             ),
             format=fields("sentence"),
             labels=("0", "1"),

@@ -67,7 +67,10 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
     ("text", "message"),
     [
         ('{"premise": "a"\n', r"train.jsonl:1: not a line of JSON"),
-        ('{"premise": "a", "idx": 0, "label": "entailment"}\n', r"train.jsonl:1: no field 'hypothesis'; expected premise"),
+        (
+            '{"premise": "a", "idx": 0, "label": "entailment"}\n',
+            r"train.jsonl:1: no field 'hypothesis'; expected premise",
+        ),
         ('{"premise": "a", "hypothesis": "b", "idx": 0}\n', r"train.jsonl:1: no field 'label'"),
         ('{"premise": "a", "hypothesis": "b", "idx": 0, "label": "no"}\n', r"train.jsonl:1: unknown label 'no'"),
         ("[]\n", r"train.jsonl:1: no field 'premise'"),

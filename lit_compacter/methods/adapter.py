@@ -28,7 +28,9 @@ class Adapter(Method):
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         if not self.where:
-            raise UserError("model.method.where is empty: no adapter would be attached; name attention, feed_forward or both")
+            raise UserError(
+                "model.method.where is empty: no adapter would be attached; name attention, feed_forward or both"
+            )
         bottleneck = self.bottleneck(model.config.d_model)
         linear = self.linear_factory(model)
         for site in sites(model, self.where):

@@ -23,7 +23,7 @@ class Compacter(Adapter):
     """
 
     phm_dim: int = 4
-    """n, the number of Kronecker terms; divides the model dimension and the bottleneck. The paper searches 4, 8 and 12."""
+    """n, the number of Kronecker terms; divides the model dimension and the bottleneck. The paper tries 4, 8 and 12."""
     rank: int = 1
     """r, the rank of each Kronecker factor B_i."""
 
@@ -39,8 +39,9 @@ class Compacter(Adapter):
         divisors = [n for n in range(1, bottleneck + 1) if dim % n == 0 and bottleneck % n == 0]
         if self.phm_dim not in divisors:
             raise UserError(
-                f"model.method.phm_dim {self.phm_dim} does not divide both the model dimension {dim} and the bottleneck "
-                f"{bottleneck} (= {dim} / reduction {self.reduction}); choose one of {', '.join(map(str, divisors))}"
+                f"model.method.phm_dim {self.phm_dim} does not divide both the model dimension {dim} and the "
+                f"bottleneck {bottleneck} (= {dim} / reduction {self.reduction}); "
+                f"choose one of {', '.join(map(str, divisors))}"
             )
         if self.rank < 1:
             raise UserError(f"model.method.rank is {self.rank}; expected 1 or more")

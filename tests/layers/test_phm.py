@@ -42,7 +42,9 @@ def test_gradients(n: int, r: int, shared: bool) -> None:
         x = torch.randn(2, size[0], dtype=torch.float64, requires_grad=True)
         names = [name for name, _ in layer.named_parameters()]
 
-        def run(x: torch.Tensor, *values: torch.Tensor, layer: PHMLinear = layer, names: list[str] = names) -> torch.Tensor:
+        def run(
+            x: torch.Tensor, *values: torch.Tensor, layer: PHMLinear = layer, names: list[str] = names
+        ) -> torch.Tensor:
             return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), x)
 
         assert torch.autograd.gradcheck(run, (x, *layer.parameters()))

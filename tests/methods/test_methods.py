@@ -101,7 +101,10 @@ def test_the_rule_is_one_tensor() -> None:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (Compacter(phm_dim=5), r"phm_dim 5 does not divide both the model dimension 768 and the bottleneck 24.*1, 2, 3, 4"),
+        (
+            Compacter(phm_dim=5),
+            r"phm_dim 5 does not divide both the model dimension 768 and the bottleneck 24.*1, 2, 3, 4",
+        ),
         (Compacter(phm_dim=0), r"phm_dim 0 does not divide"),
         (Compacter(rank=0), r"rank is 0; expected 1 or more"),
         (Compacter(reduction=0), r"reduction is 0; expected 1 to 768"),

@@ -1,0 +1,33 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install demo test lint backbone clean
+
+help:      ## list the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+
+install: $(BIN)/installed  ## create .venv with the tested versions
+
+$(BIN)/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(BIN)/installed  ## train Compacter on the embedded task, about a minute on two cores
+	$(BIN)/python main.py fit --config demo.yaml
+
+test: $(BIN)/installed  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/installed  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 40 minutes on two cores
+	$(BIN)/python data/make_demo.py
+	$(BIN)/python data/pretrain.py
+
+clean:     ## remove the environment, caches and runs
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache runs

@@ -1,0 +1,145 @@
+"""Checkpoints hold the adapter's state, whole, and are refused where they do not fit."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lit_compacter import checkpoint
+from lit_compacter.checkpoint import AdapterCheckpointIO
+from lit_compacter.errors import UserError
+from lit_compacter.methods import Compacter
+from tests.models import small_t5, t5_base
+
+BLOCK = {
+    "format": 1,
+    "method": "Compacter",
+    "options": {"reduction": 32, "phm_dim": 4},
+    "task": "rte",
+    "model_name": "a/model",
+    "backbone": {"d_model": 768, "weights": "ab"},
+}
+STATE = {"model.phm_rule": torch.zeros(4, 4, 4)}
+
+
+def saved(path: Path, **changes: Any) -> Path:
+    AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, "lit_compacter": BLOCK | changes}, path)
+    return path
+
+
+def test_keys_of_a_state() -> None:
+    """The saved names are a format that users rely on: a change here must be meant."""
+    model = small_t5(num_layers=1, num_decoder_layers=1)
+    base = model.state_dict().keys()
+    Compacter(reduction=4, where=("feed_forward",)).apply(model)
+    adapters = {
+        f"{stack}.DenseReluDense.adapter.{linear}.{tensor}"
+        for stack in ("encoder.block.0.layer.1", "decoder.block.0.layer.2")
+        for linear in ("down", "up")
+        for tensor in ("s", "t", "bias")
+    }
+    assert checkpoint.names_to_save(model, base) == adapters | {
+        "phm_rule",
+        "encoder.block.0.layer.0.layer_norm.weight",
+        "encoder.block.0.layer.1.layer_norm.weight",
+        "encoder.final_layer_norm.weight",
+        "decoder.block.0.layer.0.layer_norm.weight",
+        "decoder.block.0.layer.1.layer_norm.weight",
+        "decoder.block.0.layer.2.layer_norm.weight",
+        "decoder.final_layer_norm.weight",
+    }
+
+
+def test_a_frozen_rule_is_saved_too() -> None:
+    model = small_t5()
+    base = model.state_dict().keys()
+    Compacter(reduction=4).apply(model)
+    model.get_parameter("phm_rule").requires_grad_(False)
+    assert "phm_rule" in checkpoint.names_to_save(model, base)
+
+
+def test_t5_base_compacter_is_under_3_mb(tmp_path: Path) -> None:
+    model = t5_base()
+    base = model.state_dict().keys()
+    Compacter().apply(model)
+    state = {name: torch.zeros(model.state_dict()[name].shape) for name in checkpoint.names_to_save(model, base)}
+    adam = {i: {"step": torch.zeros(()), "exp_avg": t, "exp_avg_sq": t.clone()} for i, t in enumerate(state.values())}
+    file = tmp_path / "x.ckpt"
+    AdapterCheckpointIO().save_checkpoint({"state_dict": state, "optimizer_states": [copy.deepcopy(adam)]}, file)
+    assert 3 * 4 * 161_728 < file.stat().st_size < 3e6
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    found = checkpoint.read(saved(tmp_path / "x.ckpt"))
+    assert found["lit_compacter"] == BLOCK
+    assert torch.equal(found["state_dict"]["model.phm_rule"], STATE["model.phm_rule"])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.ckpt")
+    before = path.read_bytes()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, "unpicklable": lambda: None}, path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_truncated(tmp_path: Path, keep: float) -> None:
+    path = saved(tmp_path / "x.ckpt")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: keep if isinstance(keep, int) else int(len(whole) * keep)])
+    with pytest.raises(UserError, match="is not a whole checkpoint"):
+        checkpoint.read(path)
+
+
+def test_a_pickle_that_would_run_something_runs_nothing(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": {}, "lit_compacter": Bomb()}, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="is not a whole checkpoint"):
+        checkpoint.read(tmp_path / "x.ckpt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_foreign_and_newer(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="was not written by lit-compacter"):
+        checkpoint.read(tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="has format 2, this version reads format 1"):
+        checkpoint.read(saved(tmp_path / "y.ckpt", format=2))
+    with pytest.raises(UserError, match="no checkpoint"):
+        checkpoint.read(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "Adapter"}, r"made with method Compacter, this run has method Adapter"),
+        ({"options": {"reduction": 32, "phm_dim": 8}}, r"made with options phm_dim=4, this run has options phm_dim=8;"),
+        (
+            {"model_name": "b/model", "backbone": {"d_model": 512, "weights": "ab"}},
+            r"made with backbone d_model=768, this run has backbone d_model=512 \(a/model and b/model\)",
+        ),
+        ({"backbone": {"d_model": 768, "weights": "cd"}}, r"backbone weights=ab, this run has backbone weights=cd"),
+        ({"task": "cola"}, r"made with task rte, this run has task cola"),
+    ],
+)
+def test_another_run_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        checkpoint.check({"state_dict": STATE, "lit_compacter": BLOCK}, BLOCK | changes, STATE, resume=True)
+
+
+def test_evaluation_on_another_task_is_allowed() -> None:
+    checkpoint.check({"state_dict": STATE, "lit_compacter": BLOCK}, BLOCK | {"task": "cola"}, STATE, resume=False)
+
+
+@pytest.mark.parametrize("state", [{}, {"model.phm_rule": torch.zeros(2, 2, 2)}, STATE | {"more": torch.zeros(1)}])
+def test_other_tensors_are_refused(state: dict[str, torch.Tensor]) -> None:
+    with pytest.raises(UserError, match="tensors do not fit"):
+        checkpoint.check({"state_dict": state, "lit_compacter": BLOCK}, BLOCK, STATE, resume=False)

@@ -1,0 +1,97 @@
+"""Every YAML composes, says everything, and is found."""
+
+import dataclasses
+from functools import cache
+from itertools import permutations
+
+import pytest
+import yaml
+from pytorch_lightning.cli import LightningArgumentParser
+
+from lit_compacter.cli import CLI, VERBS
+from lit_compacter.methods import METHODS
+from lit_compacter.parsing import CONFIGS
+from lit_compacter.tasks import TASKS
+
+METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
+OTHER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("trainer/*.yaml"))
+
+
+def parse(*configs: str) -> dict[str, object]:
+    """The resolved config, without running anything."""
+    parser = make_parser()
+    args = ["fit", *(arg for config in configs for arg in ("--config", config))]
+    return yaml.safe_load(parser.dump(parser.parse_args(args)))["fit"]  # type: ignore[no-any-return]
+
+
+@cache
+def make_parser() -> LightningArgumentParser:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CLI, "parse_arguments", lambda self, parser, args: _stop(parser))
+        try:
+            CLI(["fit"])
+        except _Parser as made:
+            return made.args[0]  # type: ignore[no-any-return]
+    raise AssertionError("the command line parses nothing")
+
+
+class _Parser(Exception):
+    pass
+
+
+def _stop(parser: LightningArgumentParser) -> None:
+    raise _Parser(parser)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_config(task: str) -> None:
+    assert parse(f"{task}.yaml")["data"]["task"] == task  # type: ignore[index]
+
+
+def test_the_papers_recipe_is_the_default() -> None:
+    config = parse("rte.yaml")
+    assert config["model"] | {"seed": 42} == {  # type: ignore[operator]
+        "model_name": "google-t5/t5-base",
+        "method": {
+            "class_path": "lit_compacter.methods.Compacter",
+            "init_args": {"reduction": 32, "where": ["attention", "feed_forward"], "phm_dim": 4, "rank": 1},
+        },
+        "learning_rate": 0.003,
+        "warmup_steps": 500,
+        "weight_decay": 0.0,
+        "pretrained": True,
+        "seed": 42,
+    }
+    assert config["data"]["batch_size"] == 100 and config["data"]["max_source_length"] == 128  # type: ignore[index]
+    assert config["trainer"]["max_epochs"] == 20 and config["trainer"]["gradient_clip_val"] == 1.0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("file", METHOD_FILES)
+def test_method_files_name_every_option(file: str) -> None:
+    """Else an option of the class that an earlier file chose would live on under the later one."""
+    method = yaml.safe_load((CONFIGS / file).read_text())["model"]["method"]
+    assert set(method.get("init_args", {})) == {f.name for f in dataclasses.fields(METHODS[method["class_path"]])}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(METHOD_FILES, 2)))
+def test_the_later_method_file_wins_whole(first: str, second: str) -> None:
+    assert parse("rte.yaml", first, second) == parse("rte.yaml", second)
+
+
+def test_every_method_has_a_config() -> None:
+    chosen = {yaml.safe_load((CONFIGS / file).read_text())["model"]["method"]["class_path"] for file in METHOD_FILES}
+    assert chosen == METHODS.keys()
+
+
+def test_defaults_choose_no_method() -> None:
+    assert "method" not in yaml.safe_load((CONFIGS / "defaults.yaml").read_text())["model"]
+
+
+@pytest.mark.parametrize("file", OTHER_FILES)
+def test_trainer_files_compose(file: str) -> None:
+    given = yaml.safe_load((CONFIGS / file).read_text())["trainer"]
+    assert given.items() <= parse("rte.yaml", file)["trainer"].items()  # type: ignore[attr-defined]
+
+
+def test_verbs_are_lightnings() -> None:
+    assert tuple(CLI.subcommands()) == VERBS

@@ -1,0 +1,75 @@
+"""A run that is killed and resumed ends where the run that was never stopped ends, to the bit."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_compacter import checkpoint
+from tests.conftest import ROOT
+
+EPOCHS = 4
+
+
+def command(root: Path, name: str, *more: str) -> list[str]:
+    return [
+        *(sys.executable, str(ROOT / "main.py"), "fit", "--config", "demo.yaml", "--trainer.accelerator=cpu"),
+        *(f"--trainer.max_epochs={EPOCHS}", "--trainer.limit_train_batches=8", "--trainer.limit_val_batches=2"),
+        *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false", "--model.warmup_steps=4"),
+        *(f"--trainer.default_root_dir={root}", f"--run_name={name}", *more),
+    ]
+
+
+def losses(folder: Path, version: int) -> dict[int, str]:
+    with (folder / f"logs/csv/version_{version}/metrics.csv").open(newline="") as file:
+        return {int(row["step"]): row["train/loss"] for row in csv.DictReader(file) if row["train/loss"]}
+
+
+def assert_equal(one: Any, other: Any, path: str = "") -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key in one:
+            assert_equal(one[key], other[key], f"{path}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for i, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_equal(a, b, f"{path}/{i}")
+    else:
+        assert one == other, path
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    subprocess.run(command(tmp_path, "whole"), cwd=ROOT, check=True, capture_output=True)
+
+    process = subprocess.Popen(
+        command(tmp_path, "killed"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    last = tmp_path / "killed/checkpoints/last.ckpt"
+    deadline = time.monotonic() + 120
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    stopped_at = checkpoint.read(last)["global_step"]
+    assert 0 < stopped_at < 8 * EPOCHS, "it was stopped with training behind it and before it"
+
+    subprocess.run(command(tmp_path, "killed", "--ckpt_path=last"), cwd=ROOT, check=True, capture_output=True)
+
+    whole, resumed = (checkpoint.read(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "killed"))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "lit_compacter"):
+        assert_equal(whole[part], resumed[part], part)
+    all_losses, resumed_losses = losses(tmp_path / "whole", 0), losses(tmp_path / "killed", 1)
+    assert len(all_losses) == 8 * EPOCHS
+    assert resumed_losses == {step: loss for step, loss in all_losses.items() if step >= stopped_at}
