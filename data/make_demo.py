@@ -4,22 +4,23 @@ import csv
 from pathlib import Path
 from random import Random
 
-from world import entailment_row
+from world import HELD_OUT_THINGS, TRAINING_THINGS, entailment_row
 
 OUT = Path(__file__).parent / "demo" / "RTE"
 SEED = 1  # not the one of pretraining
-ROWS = {"train": 2000, "dev": 800, "test": 200}  # half of dev validates, the other half tests
+# The things in dev and test occur in no training row. Half of dev validates, the other half tests.
+SPLITS = {"train": (2000, TRAINING_THINGS), "dev": (800, HELD_OUT_THINGS), "test": (200, HELD_OUT_THINGS)}
 
 
 def main() -> None:
     rng = Random(SEED)
     seen: set[str] = set()
     OUT.mkdir(parents=True, exist_ok=True)
-    for split, count in ROWS.items():
+    for split, (count, things) in SPLITS.items():
         rows: list[list[str | int]] = []
         while len(rows) < count:
-            premise, hypothesis, label = entailment_row(rng)
-            if premise not in seen:  # no premise is in two splits
+            premise, hypothesis, label = entailment_row(rng, things)
+            if premise not in seen:  # no premise occurs twice
                 seen.add(premise)
                 rows.append([len(rows), premise, hypothesis, *([] if split == "test" else [label])])
         with (OUT / f"{split}.tsv").open("w", encoding="utf-8", newline="") as file:

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -54,7 +54,7 @@ class CLI(LightningCLI):
             "-c",
             "--config",
             action=ConfigFile,
-            help="Config file: a path, or a name in configs/. Of several the later wins, and over all the command line.",
+            help="Config file: a path, or a name in configs/. Of several the later wins, the command line over all.",
         )
         return parser
 
@@ -83,61 +83,64 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         super().parse_arguments(parser, args)
-        verb = self.config.subcommand
-        options = self.config[verb]
-        root = Path(options.trainer.default_root_dir or "runs")
-        if options.ckpt_path:
-            ckpt_path = run_folder.find_checkpoint(options.ckpt_path, root / (options.run_name or ""))
-            if verb != "fit":  # the checkpoint's method is the default; YAML and the command line win over it
-                self._subcommand_parsers[verb].set_defaults({"model.method": method_of(ckpt_path)})
+        self.subcommand = self.config.subcommand
+        if self.options.ckpt_path:
+            ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, self.root / (self.options.run_name or ""))
+            if (
+                self.subcommand != "fit"
+            ):  # the checkpoint's method is the default; YAML and the command line win over it
+                self._parser(self.subcommand).set_defaults({"model.method": method_of(ckpt_path)})
                 super().parse_arguments(parser, args)
-            self.config[verb].ckpt_path = ckpt_path
+            self.options.ckpt_path = ckpt_path
+        elif self.subcommand != "fit":
+            raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
+
+    @property
+    def options(self) -> Namespace:
+        """The verb's options, parsed."""
+        return self.config[self.subcommand]
+
+    @property
+    def root(self) -> Path:
+        """The folder of all runs."""
+        return Path(self.options.trainer.default_root_dir or "runs")
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint configure the run, as LightningCLI would."""
 
-    def before_instantiate_classes(self) -> None:
-        options = self.config[self.subcommand]
-        if self.subcommand != "fit" and not options.ckpt_path:
-            raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
-
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        assert self.subcommand is not None
-        options = self.config[self.subcommand]
-        root = Path(options.trainer.default_root_dir or "runs")
-        self.folder = run_folder.reserve(root, options.run_name, self.datamodule.task.name)
+        options = self.options
+        self.folder = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         self.fresh = not any(self.folder.iterdir())
-        trains_anew = self.subcommand == "fit" and not options.ckpt_path
-        if trains_anew and any((self.folder / run_folder.CHECKPOINTS).glob("*.ckpt")):
-            raise UserError(
-                f"the run folder {self.folder} holds checkpoints of an earlier fit; go on from them with "
-                "--ckpt_path last, or choose another --run_name"
-            )
-        config = self._subcommand_parsers[self.subcommand].dump(options, skip_unset=False)
-        callbacks: list[Callback] = [RunConfig(self.folder, config)]
-        if self.subcommand == "fit":
-            files: dict[str, Any] = {"dirpath": self.folder / run_folder.CHECKPOINTS, "enable_version_counter": False}
-            callbacks += [
-                TrainableSummary(),
-                ModelCheckpoint(filename="best", monitor="val/score", mode="max", **files),
-                ModelCheckpoint(filename="last", **files),  # after `best`, whose state it holds
-            ]
-        else:
-            callbacks.append(PredictionFile(self.folder))
-            kwargs["enable_checkpointing"] = False
-        self.trainer_defaults = {"callbacks": callbacks}
-        given = self._get(self.config_init, "trainer")
-        if given.logger is None:
+        if self.subcommand == "fit" and not options.ckpt_path:
+            run_folder.refuse_checkpoints(self.folder)
+        self.trainer_defaults = {"callbacks": self._callbacks()}
+        if options.trainer.logger is None:
             logs = self.folder / run_folder.LOGS
             kwargs["logger"] = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
-        kwargs["plugins"] = [*(given.plugins or []), checkpoint.AdapterCheckpointIO()]
+        kwargs["plugins"] = [*(self._get(self.config_init, "trainer").plugins or []), checkpoint.AdapterCheckpointIO()]
+        if self.subcommand != "fit":
+            kwargs["enable_checkpointing"] = False
         return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+
+    def _callbacks(self) -> list[Callback]:
+        config = self._parser(self.subcommand).dump(self.options, skip_unset=False)
+        if self.subcommand != "fit":
+            return [RunConfig(self.folder, config), PredictionFile(self.folder)]
+        files: dict[str, Any] = {"dirpath": self.folder / run_folder.CHECKPOINTS, "enable_version_counter": False}
+        return [
+            RunConfig(self.folder, config),
+            TrainableSummary(),
+            ModelCheckpoint(filename="best", monitor="val/score", mode="max", **files),
+            ModelCheckpoint(filename="last", **files),  # after `best`, whose state it holds
+        ]
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
         except UserError:
-            if self.fresh and not (self.folder / run_folder.CONFIG).exists():  # the run has not begun
+            begun = (self.folder / run_folder.CONFIG).exists()
+            if self.fresh and not begun and self.trainer.is_global_zero:
                 shutil.rmtree(self.folder)
             raise
         if self.trainer.is_global_zero:
@@ -171,5 +174,6 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "💡" not in record.getMessage())
+    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    tips.addFilter(lambda record: "💡" not in record.getMessage())
     transformers_logging.disable_progress_bar()

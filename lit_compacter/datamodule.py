@@ -94,7 +94,8 @@ class GlueDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         data = self.data["train"]
-        return self._loader(data, LengthGroupedBatches(data["length"], self.batch_size, self.seed))
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return self._loader(data, LengthGroupedBatches(data["length"], self.batch_size, self.seed, rank, world_size))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("validation")

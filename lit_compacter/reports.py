@@ -80,6 +80,8 @@ class PredictionFile(Callback):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module)
+        if not trainer.is_global_zero:  # every process predicts everything
+            return
         self.records.sort(key=lambda record: record["idx"])
         path = run_folder.free_path(self.folder / "predictions.jsonl")
         with path.open("w", encoding="utf-8") as file:

@@ -67,6 +67,15 @@ def _make(wanted: Path, reuse: bool) -> Path:
     raise AssertionError("count() does not end")
 
 
+def refuse_checkpoints(folder: Path) -> None:
+    """Raise UserError where the folder has the checkpoints of an earlier fit, which a new one would overwrite."""
+    if any((folder / CHECKPOINTS).glob("*.ckpt")):
+        raise UserError(
+            f"the run folder {folder} holds checkpoints of an earlier fit; go on from them with --ckpt_path last, "
+            "or choose another --run_name"
+        )
+
+
 def free_path(path: Path) -> Path:
     """`path`, or `path` with the first number from 2 that makes it new."""
     if not path.exists():

@@ -17,12 +17,16 @@ class LengthGroupedBatches:
         lengths: Tokens of each example's source.
         batch_size: Examples per batch; the last one formed may be smaller.
         seed: Of the run.
+        rank: This process's number, from 0.
+        world_size: Number of processes. Each takes its share of every batch of `world_size * batch_size` examples, so
+            that all have equally long ones at each step.
     """
 
-    def __init__(self, lengths: npt.ArrayLike, batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: npt.ArrayLike, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.lengths = np.asarray(lengths)
-        self.batch_size = batch_size
+        self.batch_size = batch_size * world_size
         self.seed = seed
+        self.rank, self.world_size = rank, world_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -36,7 +40,8 @@ class LengthGroupedBatches:
         keys = self.lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
         batches = _cut(np.argsort(keys), self.batch_size)
         for i in rng.permutation(len(batches)):
-            yield batches[i]
+            # A last batch that is smaller than the number of processes is shared in part.
+            yield batches[i][self.rank :: self.world_size] or batches[i][:1]
 
 
 class LongestFirstBatches:

@@ -16,6 +16,7 @@ DEMO = ROOT / "data" / "demo"
 # Tests never reach for a network; what needs a hub is given a local stand-in.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of calls that Lightning makes
 
 
 def shared(*parts: str) -> Path:

@@ -33,6 +33,15 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
     assert sorted(map(sorted, order(1, 3))) != sorted(map(sorted, order(1, 4))), "batches are made up anew, too"
 
 
+def test_processes_share_each_batch() -> None:
+    """Together two processes see what one with twice the batch size sees, step by step."""
+    whole = list(LengthGroupedBatches(LENGTHS, 32, seed=0))
+    halves = [list(LengthGroupedBatches(LENGTHS, 16, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole]
+    alone = list(LengthGroupedBatches([5] * 9, 4, seed=0, rank=1, world_size=2))
+    assert all(alone), "no process is left without a batch"
+
+
 def test_little_padding() -> None:
     assert padding(LengthGroupedBatches(LENGTHS, 32, seed=0)) < 1.08
     assert padding(LongestFirstBatches(LENGTHS, 32)) < 1.04
