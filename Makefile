@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test lint backbone clean
+.PHONY: help install demo test lint bench backbone clean
 
 help:      ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -24,6 +24,9 @@ lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(BIN)/installed  ## time of one adapter, thin and materialised
+	$(BIN)/python -m lit_compacter.benchmarks.layer
 
 backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 40 minutes on two cores
 	$(BIN)/python data/make_demo.py

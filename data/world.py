@@ -66,6 +66,10 @@ class Event:
     def story(self) -> str:
         return f"{self.name} {VERBS[self.verb]} {listed(self.things)} {self.place}".rstrip() + "."
 
+    def premise(self) -> str:
+        subject = f"{self.name} {self.place}".rstrip()
+        return f"{subject} {VERBS[self.verb]} {listed(self.things)}."
+
     def hypothesis(self) -> str:
         return f"{self.name} {VERBS[self.verb]} {a(self.claimed)}."
 
@@ -115,4 +119,4 @@ def pretraining_pair(rng: Random) -> tuple[str, str]:
 def entailment_row(rng: Random, things: Sequence[str]) -> tuple[str, str, str]:
     """(sentence1, sentence2, label) as GLUE RTE has them, over the given things."""
     event = Event(rng, things)
-    return event.story(), event.hypothesis(), "entailment" if event.true else "not_entailment"
+    return event.premise(), event.hypothesis(), "entailment" if event.true else "not_entailment"

@@ -6,11 +6,13 @@ run.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
@@ -67,13 +69,15 @@ def check(
         checkpoint: As `read` returns it.
         expected: This run's block.
         state: This run's tensors under the names that a checkpoint has, in the form they must have.
-        resume: Training goes on, so the task must be the same too.
+        resume: Training goes on, so the task and how its inputs are made must be the same too, and the checkpoint must
+            be of an epoch's end.
 
     Raises:
-        UserError: The method, its options, the backbone, the task or a tensor differ; the message names both sides.
+        UserError: The method, its options, the backbone, the task, its inputs or a tensor differ; the message names
+            both sides. Or the checkpoint is of the middle of an epoch.
     """
     theirs = checkpoint[BLOCK]
-    for key in ("method", "options", "backbone", *(("task",) if resume else ())):
+    for key in ("method", "options", "backbone", *(("task", "inputs") if resume else ())):
         if theirs[key] != expected[key]:
             theirs_text, ours_text = _difference(theirs[key], expected[key])
             names = f" ({theirs['model_name']} and {expected['model_name']})" if key == "backbone" else ""
@@ -91,6 +95,22 @@ def check(
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
 
+    if resume and not checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]:
+        raise UserError(
+            "the checkpoint is of the middle of an epoch, from where training cannot go on exactly; "
+            "resume from one of an epoch's end (leave --trainer.val_check_interval at 1.0)"
+        )
+
+
+def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, weight_decay: float) -> None:
+    """Let this run's options win over those that the optimizer and the schedule saved with their state."""
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule["base_lrs"] = [learning_rate] * len(schedule["base_lrs"])
+    for optimizer in checkpoint["optimizer_states"]:
+        for group in optimizer["param_groups"]:
+            group["lr"] *= learning_rate / group["initial_lr"]  # 1 where nothing was changed, so the resume is exact
+            group["initial_lr"], group["weight_decay"] = learning_rate, weight_decay
+
 
 def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
     """Both sides as text; of two dicts only the entries that differ."""
@@ -98,6 +118,33 @@ def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
         differing = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
         return tuple(", ".join(f"{k}={side.get(k)}" for k in differing) for side in (theirs, ours))  # type: ignore[return-value]
     return str(theirs), str(ours)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt by `val/score`, also when the run folder has moved or the run goes on in a new one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, filename="best", monitor="val/score", mode="max", enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As Lightning, which forgets the best score where the folder has another path than it had."""
+        assert self.dirpath is not None
+        here, there = Path(self.dirpath) / "best.ckpt", Path(state_dict["dirpath"]) / "best.ckpt"
+        if here != there and not here.exists() and self._is_of(there, state_dict):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(there, here)
+        if self._is_of(here, state_dict):
+            path, score = str(here), state_dict["best_model_score"]
+            state_dict = state_dict | {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
+            state_dict["best_k_models"] = {path: score}
+        super().load_state_dict(state_dict)
+
+    def _is_of(self, path: Path, state_dict: dict[str, Any]) -> bool:
+        """Is `path` the best checkpoint that `state_dict` speaks of?"""
+        if not path.exists():
+            return False
+        recorded = read(path)["callbacks"][self.state_key]["best_model_score"]
+        return bool(recorded == state_dict["best_model_score"])
 
 
 class AdapterCheckpointIO(TorchCheckpointIO):

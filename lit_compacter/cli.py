@@ -1,9 +1,12 @@
 """`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
 
+import contextlib
 import logging
+import os
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from lit_compacter import checkpoint, run_folder
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods import METHODS
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
@@ -30,6 +33,8 @@ VERBS = ("fit", "validate", "test", "predict")
 class CLI(LightningCLI):
     """LightningCLI with a run folder, adapter checkpoints and a default method."""
 
+    fresh = False  # this start created the run folder
+
     def __init__(self, args: ArgsType = None) -> None:
         super().__init__(
             T5Module,
@@ -39,6 +44,7 @@ class CLI(LightningCLI):
             parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in VERBS},
             save_config_callback=None,
             load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
         )
 
     # The options
@@ -86,10 +92,9 @@ class CLI(LightningCLI):
         self.subcommand = self.config.subcommand
         if self.options.ckpt_path:
             ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, self.root / (self.options.run_name or ""))
-            if (
-                self.subcommand != "fit"
-            ):  # the checkpoint's method is the default; YAML and the command line win over it
-                self._parser(self.subcommand).set_defaults({"model.method": method_of(ckpt_path)})
+            if self.subcommand != "fit":
+                # What it was trained with is the default; YAML and the command line win over it.
+                self._parser(self.subcommand).set_defaults(defaults_from(ckpt_path))
                 super().parse_arguments(parser, args)
             self.options.ckpt_path = ckpt_path
         elif self.subcommand != "fit":
@@ -103,7 +108,7 @@ class CLI(LightningCLI):
     @property
     def root(self) -> Path:
         """The folder of all runs."""
-        return Path(self.options.trainer.default_root_dir or "runs")
+        return Path(self.options.trainer.default_root_dir or ".")
 
     def _parse_ckpt_path(self) -> None:
         """Do not let a checkpoint configure the run, as LightningCLI would."""
@@ -112,48 +117,67 @@ class CLI(LightningCLI):
         options = self.options
         self.folder = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         self.fresh = not any(self.folder.iterdir())
-        if self.subcommand == "fit" and not options.ckpt_path:
-            run_folder.refuse_checkpoints(self.folder)
+        if self.subcommand == "fit":
+            run_folder.refuse_checkpoints(self.folder, options.ckpt_path)
         self.trainer_defaults = {"callbacks": self._callbacks()}
         if options.trainer.logger is None:
-            logs = self.folder / run_folder.LOGS
+            logs = self.folder / run_folder.LOGS / str(self.subcommand)
             kwargs["logger"] = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
         kwargs["plugins"] = [*(self._get(self.config_init, "trainer").plugins or []), checkpoint.AdapterCheckpointIO()]
         if self.subcommand != "fit":
             kwargs["enable_checkpointing"] = False
-        return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        try:
+            return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+        except (ValueError, TypeError) as error:  # Lightning's word on an option that makes no sense
+            raise UserError(f"trainer: {first_line(error)}") from error
 
     def _callbacks(self) -> list[Callback]:
-        config = self._parser(self.subcommand).dump(self.options, skip_unset=False)
+        options = self.options.clone()
+        options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
+        config = self._parser(self.subcommand).dump(options, skip_unset=False)
         if self.subcommand != "fit":
             return [RunConfig(self.folder, config), PredictionFile(self.folder)]
-        files: dict[str, Any] = {"dirpath": self.folder / run_folder.CHECKPOINTS, "enable_version_counter": False}
+        checkpoints = self.folder / run_folder.CHECKPOINTS
         return [
             RunConfig(self.folder, config),
             TrainableSummary(),
-            ModelCheckpoint(filename="best", monitor="val/score", mode="max", **files),
-            ModelCheckpoint(filename="last", **files),  # after `best`, whose state it holds
+            checkpoint.BestCheckpoint(checkpoints),
+            # After `best`, whose state it holds. Lightning's own save_last writes only when a best one was written.
+            ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
         ]
 
+    def instantiate_classes(self) -> None:
+        with self._no_folder_of_a_run_that_never_began():
+            super().instantiate_classes()
+
     def _run_subcommand(self, subcommand: str) -> None:
-        try:
+        with self._no_folder_of_a_run_that_never_began():
             super()._run_subcommand(subcommand)
-        except UserError:
-            begun = (self.folder / run_folder.CONFIG).exists()
-            if self.fresh and not begun and self.trainer.is_global_zero:
-                shutil.rmtree(self.folder)
-            raise
         if self.trainer.is_global_zero:
             finish(self.trainer, self.folder, subcommand)
 
+    @contextlib.contextmanager
+    def _no_folder_of_a_run_that_never_began(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if (
+                self.fresh
+                and not os.environ.get("LOCAL_RANK", "0").strip("0")
+                and not (self.folder / run_folder.CONFIG).exists()
+            ):
+                shutil.rmtree(self.folder)
+            raise
 
-def method_of(ckpt_path: str) -> dict[str, Any]:
-    """The checkpoint's method as a parser default; only the names of our own methods are looked up."""
+
+def defaults_from(ckpt_path: str) -> dict[str, Any]:
+    """A checkpoint's method and inputs as parser defaults; only the names of our own methods are looked up."""
     block = checkpoint.read(ckpt_path)[checkpoint.BLOCK]
     if block["method"] not in METHODS:
         raise UserError(f"{ckpt_path} was made with method {block['method']!r}; expected one of {', '.join(METHODS)}")
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
-    return {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
+    method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
+    return {"model.method": method} | {f"data.{name}": value for name, value in block["inputs"].items()}
 
 
 def main(args: ArgsType = None) -> None:

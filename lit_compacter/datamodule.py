@@ -1,6 +1,5 @@
 """Rows → split → text pair → tokens → batches."""
 
-import logging
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, first_line
 from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
-from lit_compacter.sources import Row, from_files, from_hub
+from lit_compacter.sources import from_files, from_hub
 from lit_compacter.splits import Role
-from lit_compacter.t5 import first_line
 from lit_compacter.tasks import Task, find_task
 
 IGNORE = -100  # label that the loss leaves out
-CACHE_FORMAT = 1  # raise it when the cached columns change their meaning
 
-log = logging.getLogger(__name__)
 Batch = dict[str, Any]
 
 
@@ -58,12 +54,18 @@ class GlueDataModule(LightningDataModule):
         self.task: Task = find_task(task)
         self.model_name = model_name
         self.data_dir = data_dir
-        self.batch_size: int = batch_size
-        self.max_source_length: int = max_source_length
+        self.batch_size = int(batch_size)
+        self.max_source_length = int(max_source_length)
         self.add_task_name = add_task_name
         self.data_seed = data_seed
         self.seed = seed
         self.data: dict[str, datasets.Dataset] = {}
+
+    @property
+    def input_options(self) -> dict[str, Any]:
+        """What must be the same in training and evaluation: how inputs are made, and which rows are held out."""
+        names = ("add_task_name", "max_source_length", "data_seed")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -116,18 +118,23 @@ class GlueDataModule(LightningDataModule):
         return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
 
     def _load(self, official_split: str) -> datasets.Dataset:
-        """Tokenised rows of an official split, in official order, cached by content."""
+        """Text pairs of an official split and their tokens, in official order."""
         if self.data_dir is None:
-            rows, fingerprint = from_hub(*self.task.hub, official_split)
+            rows = from_hub(*self.task.hub, official_split)
         else:
-            rows, fingerprint = from_files(self.task.files, official_split, self.task.labels, Path(self.data_dir))
-        options = (self.task.name, self.max_source_length, self.add_task_name, CACHE_FORMAT)
-        key = Hasher.hash((fingerprint, official_split, self.tokenizer.backend_tokenizer.to_str(), options))
+            rows = from_files(self.task.files, official_split, self.task.labels, Path(self.data_dir))
+        texts = {
+            "source": [self.task.source(row, self.add_task_name) for row in rows],
+            "target": [self.task.target(row) for row in rows],
+            "idx": list(rows["idx"]),
+        }
+        # Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
+        key = Hasher.hash((texts, self.tokenizer.backend_tokenizer.to_str(), self.max_source_length))
         folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
         folder.mkdir(parents=True, exist_ok=True)
-        return rows.map(
+        return datasets.Dataset.from_dict(texts).map(
             self._tokenise,
-            remove_columns=rows.column_names,
+            batched=True,
             new_fingerprint=key,
             cache_file_name=str(folder / f"{self.task.name}-{official_split}-{key}.arrow"),
             desc=f"tokenising {self.task.name} {official_split}",
@@ -139,17 +146,10 @@ class GlueDataModule(LightningDataModule):
         split_role: Role = role  # type: ignore[assignment]
         return self.task.split(split_role, self._load, self.data_seed)
 
-    def _tokenise(self, row: Row) -> Row:
-        source, target = self.task.source(row, self.add_task_name), self.task.target(row)
-        input_ids = self.tokenizer(source, truncation=True, max_length=self.max_source_length).input_ids
-        return {
-            "input_ids": input_ids,
-            "labels": self.tokenizer(target).input_ids,
-            "length": len(input_ids),
-            "source": source,
-            "target": target,
-            "idx": row["idx"],
-        }
+    def _tokenise(self, texts: dict[str, list[str]]) -> dict[str, list[Any]]:
+        input_ids = self.tokenizer(texts["source"], truncation=True, max_length=self.max_source_length).input_ids
+        labels = self.tokenizer(texts["target"]).input_ids
+        return {"input_ids": input_ids, "labels": labels, "length": [len(ids) for ids in input_ids]}
 
 
 @lru_cache(maxsize=4)
@@ -163,8 +163,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"cannot load a tokenizer from {name!r}: {first_line(error)} "
-            "Offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
+            f"cannot load a tokenizer from {name!r}: {first_line(error)}; "
+            "offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The one exception that means: the user can mend this; and a hint for a mistyped name."""
+"""The one exception that means: the user can mend this; and what its messages are made of."""
 
 import difflib
 from collections.abc import Iterable
@@ -16,3 +16,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, or nothing where none is near."""
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, on one line and without a full stop."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration, get_linear_schedule_with_warmup
 
 from lit_compacter import checkpoint
+from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.metrics import TextMetrics
 from lit_compacter.t5 import fingerprint, load_backbone
@@ -65,7 +66,7 @@ class T5Module(LightningModule):
             return
         torch.manual_seed(self.seed)
         model = load_backbone(self.model_name, self.pretrained)
-        self.backbone = fingerprint(model)
+        self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
         base = model.state_dict().keys()
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout
@@ -75,6 +76,7 @@ class T5Module(LightningModule):
     def setup(self, stage: str) -> None:
         data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
+        self.input_options = data.input_options
         self.metrics = TextMetrics(self.task.metrics, self.task.target_texts)
 
     # Training
@@ -96,6 +98,8 @@ class T5Module(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        if self.trainer.estimated_stepping_batches == float("inf"):
+            raise UserError("the learning rate falls to 0 over the run, so it needs an end: give --trainer.max_epochs")
         steps = int(self.trainer.estimated_stepping_batches)
         if self.warmup_steps >= steps:
             warnings.warn(
@@ -158,6 +162,7 @@ class T5Module(LightningModule):
             "method": type(self.method).__name__,
             "options": dataclasses.asdict(self.method),  # type: ignore[call-overload]
             "task": self.task.name,
+            "inputs": self.input_options,
             "model_name": self.model_name,
             "backbone": self.backbone,
         }
@@ -166,4 +171,7 @@ class T5Module(LightningModule):
         state[checkpoint.BLOCK] = self.checkpoint_block()
 
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
-        checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume=self.trainer.training)
+        resume = bool(self.trainer.training)
+        checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
+        if resume:
+            checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)

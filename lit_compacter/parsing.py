@@ -59,6 +59,8 @@ class Parser(LightningArgumentParser):
         raise UserError(" ".join(message.split()) + hint) from ex
 
     def _hint(self, message: str) -> str:
+        if "required" in message.lower() and "data.task" in message:
+            return "; choose a task: --config rte.yaml (or another file of configs/) or --data.task NAME"
         if match := UNKNOWN_METHOD.search(message):
             return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
         options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
 
 from lit_compacter import run_folder
+from lit_compacter.checkpoint import BestCheckpoint
 from lit_compacter.module import T5Module
 
 console = Console()
@@ -83,7 +83,7 @@ class PredictionFile(Callback):
         if not trainer.is_global_zero:  # every process predicts everything
             return
         self.records.sort(key=lambda record: record["idx"])
-        path = run_folder.free_path(self.folder / "predictions.jsonl")
+        path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
         valid = sum(record["prediction"].strip() in pl_module.task.target_texts for record in self.records)
@@ -96,13 +96,15 @@ def finish(trainer: Trainer, folder: Path, verb: str) -> None:
     """Write metrics.json and the learning curve, and say where everything is."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if verb == "fit":
-        assert isinstance(trainer.checkpoint_callback, ModelCheckpoint)  # the first one: best
-        if trainer.checkpoint_callback.best_model_score is not None:
-            metrics["val/best_score"] = float(trainer.checkpoint_callback.best_model_score)
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
+                metrics["val/best_score"] = float(callback.best_model_score)
         draw_learning_curve(folder)
         console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
         best = folder / run_folder.CHECKPOINTS / "best.ckpt"
-        console.print(f"test it: python main.py test --config … --ckpt_path {best}", soft_wrap=True)
+        if best.exists():
+            config = folder / run_folder.CONFIG
+            console.print(f"test it: python main.py test --config {config} --ckpt_path {best}", soft_wrap=True)
     run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
     console.print(f"run folder: {folder}", soft_wrap=True)
 
@@ -115,7 +117,9 @@ def draw_learning_curve(folder: Path) -> None:
     from matplotlib import pyplot as plt
 
     series: dict[str, dict[int, float]] = defaultdict(dict)  # a resumed run overwrites what it repeats
-    for path in sorted(folder.glob(f"{run_folder.LOGS}/csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime):
+    for path in sorted(
+        folder.glob(f"{run_folder.LOGS}/fit/csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime
+    ):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 for name in ("train/loss", "val/score"):
@@ -130,5 +134,5 @@ def draw_learning_curve(folder: Path) -> None:
     left.set_xlabel("optimizer step")
     figure.suptitle(folder.name)
     figure.tight_layout()
-    figure.savefig(folder / "learning_curve.png", dpi=120)
+    figure.savefig(folder / run_folder.CURVE, dpi=120)
     plt.close(figure)

@@ -3,7 +3,7 @@
 <default_root_dir>/<run_name>/
     config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
     checkpoints/best.ckpt          by val/score; and last.ckpt
-    logs/{csv,tensorboard}/version_0/   a resumed run adds version_1
+    logs/<verb>/{csv,tensorboard}/version_0/   a resumed run adds version_1
     metrics.json                   final metrics of each verb
     learning_curve.png
     predictions.jsonl
@@ -19,6 +19,9 @@ from typing import Any
 from lit_compacter.errors import UserError
 
 CONFIG = "config.yaml"
+METRICS = "metrics.json"
+CURVE = "learning_curve.png"
+PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
@@ -34,11 +37,15 @@ def reserve(root: Path, name: str | None, task: str) -> Path:
         task: Name of the task.
 
     Raises:
-        UserError: The folder cannot be made or written.
+        UserError: The folder cannot be made or written, or the name is none.
     """
-    launched = os.environ.get(RUN_NAME) if "LOCAL_RANK" in os.environ else None
-    if launched:
-        return root / launched
+    if name is not None and Path(name).name != name:
+        raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
+    launched = "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    if launched and RUN_NAME in os.environ:
+        return root / os.environ[RUN_NAME]
+    if launched and name is None:
+        raise UserError("several processes were launched that cannot agree on a new run folder: give --run_name")
     wanted = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{task}"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -67,9 +74,11 @@ def _make(wanted: Path, reuse: bool) -> Path:
     raise AssertionError("count() does not end")
 
 
-def refuse_checkpoints(folder: Path) -> None:
-    """Raise UserError where the folder has the checkpoints of an earlier fit, which a new one would overwrite."""
-    if any((folder / CHECKPOINTS).glob("*.ckpt")):
+def refuse_checkpoints(folder: Path, resumed: str | None) -> None:
+    """Raise UserError where the folder has checkpoints of an earlier fit that the one resumed from is none of."""
+    own = folder / CHECKPOINTS
+    goes_on = resumed is not None and Path(resumed).resolve().parent == own.resolve()
+    if not goes_on and any(own.glob("*.ckpt")):
         raise UserError(
             f"the run folder {folder} holds checkpoints of an earlier fit; go on from them with --ckpt_path last, "
             "or choose another --run_name"
@@ -103,7 +112,7 @@ def find_checkpoint(given: str, folder: Path) -> str:
 
 def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Merge `metrics` into the folder's metrics.json."""
-    path = folder / "metrics.json"
+    path = folder / METRICS
     known = json.loads(path.read_text()) if path.exists() else {}
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")

@@ -5,7 +5,6 @@ benchmark's own number for the row).
 """
 
 import csv
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from datasets import Dataset, load_dataset
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, first_line
 
 Row: TypeAlias = dict[str, Any]
 
@@ -57,7 +56,7 @@ class Tsv:
             for official, name in self.columns.items():
                 if official not in names and name not in optional:
                     raise UserError(f"{path}:1: no column {official!r}; the header has {', '.join(map(repr, names))}")
-            for number, values in enumerate(lines):
+            for number, values in enumerate(checked(lines, path)):
                 if len(values) != len(names):
                     raise UserError(f"{path}:{lines.line_num}: expected {len(names)} columns, found {len(values)}")
                 given = dict(zip(names, values, strict=True))
@@ -82,17 +81,34 @@ class Jsonl:
     def read(self, path: Path, split: str, labels: Sequence[str]) -> Iterator[Row]:
         with open_text(path) as file:
             for line, text in enumerate(file, start=1):
+                if not text.strip():
+                    continue
                 try:
                     official = json.loads(text)
                 except json.JSONDecodeError as error:
                     raise UserError(f"{path}:{line}: not a line of JSON ({error})") from error
-                needed = (*self.fields, "idx", *(() if split == "test" else ("label",)))
-                for name in needed:
+                needed = dict.fromkeys(self.fields, str) | {"idx": int}
+                for name, kind in (needed if split == "test" else needed | {"label": str}).items():
                     if not isinstance(official, dict) or name not in official:
                         raise UserError(f"{path}:{line}: no field {name!r}; expected {', '.join(needed)}")
+                    if not isinstance(official[name], kind):
+                        value = json.dumps(official[name], ensure_ascii=False)
+                        raise UserError(f"{path}:{line}: {name} is {value}; expected {TYPES[kind]}")
                 row: Row = {name: official[name] for name in (*self.fields, "idx")}
                 row["label"] = label_index(official.get("label"), labels, path, line)
                 yield row
+
+
+# What a JSON value must be, for messages.
+TYPES = {str: "a text", int: "a whole number"}
+
+
+def checked(lines: Any, path: Path) -> Iterator[list[str]]:
+    """The lines of a csv reader, whose own errors lack the file's name."""
+    try:
+        yield from lines
+    except csv.Error as error:
+        raise UserError(f"{path}:{lines.line_num}: {error}") from error
 
 
 def open_text(path: Path) -> Any:
@@ -115,8 +131,8 @@ def label_index(word: str | None, labels: Sequence[str], path: Path, line: int) 
     return labels.index(word)
 
 
-def from_files(files: Files, split: str, labels: Sequence[str], data_dir: Path) -> tuple[Dataset, str]:
-    """An official split from the benchmark's own files, and a fingerprint of the file's bytes."""
+def from_files(files: Files, split: str, labels: Sequence[str], data_dir: Path) -> Dataset:
+    """An official split from the benchmark's own files."""
     path = files.path(data_dir, split)
     try:
         rows = list(files.read(path, split, labels))
@@ -126,16 +142,15 @@ def from_files(files: Files, split: str, labels: Sequence[str], data_dir: Path) 
         ) from error
     if not rows:
         raise UserError(f"{path} holds no rows")
-    return Dataset.from_list(rows), hashlib.sha256(path.read_bytes()).hexdigest()
+    return Dataset.from_list(rows)
 
 
-def from_hub(repository: str, configuration: str, split: str) -> tuple[Dataset, str]:
-    """An official split from the hub (or a local folder in a hub repository's layout), and its fingerprint."""
+def from_hub(repository: str, configuration: str, split: str) -> Dataset:
+    """An official split from the hub, or from a local folder in a hub repository's layout."""
     try:
-        dataset = load_dataset(repository, configuration, split=split)
+        return load_dataset(repository, configuration, split=split)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"cannot load {repository} ({configuration}) from the hub: {str(error).strip().splitlines()[0]} "
-            "Offline, give the benchmark's own files: --data.data_dir DIR"
+            f"cannot load {repository} ({configuration}) from the hub: {first_line(error)}; "
+            "offline, give the benchmark's own files: --data.data_dir DIR"
         ) from error
-    return dataset, dataset._fingerprint

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig, T5ForConditionalGeneration
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, first_line
 
 Where: TypeAlias = Literal["attention", "feed_forward"]
 WHERE: tuple[Where, ...] = ("attention", "feed_forward")
@@ -35,18 +36,24 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
             expected = ", ".join(SUPPORTED)
             raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
         if not pretrained:
-            return T5ForConditionalGeneration(config)
+            return _random(config)
         # Trained tensors need float32, whatever precision the file was stored in.
         return T5ForConditionalGeneration.from_pretrained(name, config=config, dtype=torch.float32)
-    except OSError as error:
+    except (OSError, ValueError, SafetensorError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(
-            f"cannot load the model {name!r}: {first_line(error)} "
-            "Offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"
+            f"cannot load the model {name!r}: {first_line(error)}; "
+            "offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"
         ) from error
 
 
-def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
+    with torch.device("cpu"):  # the same weights whatever the training device
+        model = T5ForConditionalGeneration(config)
+        if not config.tie_word_embeddings:  # transformers ties a new model's output layer whatever its config says
+            model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
+    return model
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ def sites(model: T5ForConditionalGeneration, where: Iterable[Where] = WHERE) -> 
 
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
     """Let `module` change the output of `host`, as its submodule `name`; no base parameter's name changes."""
+    if name in dict(host.named_children()):
+        raise ValueError(f"{type(host).__name__} has a submodule {name!r} already: it would be applied twice")
     host.add_module(name, module)
     host.register_forward_hook(partial(_through, name))
 
@@ -96,9 +105,19 @@ def _through(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) 
     return host.get_submodule(name)(output)
 
 
+def width(model: T5ForConditionalGeneration) -> int:
+    """The model dimension k."""
+    return int(model.config.d_model)
+
+
 def layer_norms(model: nn.Module) -> Iterator[nn.Module]:
     """Every layer norm, the stacks' final ones included."""
     return (m for m in model.modules() if isinstance(m, T5LayerNorm))
+
+
+def is_layer_norm(name: str) -> bool:
+    """Does the parameter `name` belong to a layer norm?"""
+    return "layer_norm" in name
 
 
 def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:

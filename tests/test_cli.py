@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = run_cli("fit", "--config", "demo.yaml", *QUICK, f"--trainer.default_root_dir={root}", "--run_name=first")
     assert result.returncode == 0, result.stderr
     assert "parameters trained (" in result.stdout and "layer norms" in result.stdout and "shared rule" in result.stdout
-    assert "python main.py test --config … --ckpt_path" in result.stdout
+    assert "test it: python main.py test --config … --ckpt_path" in result.stdout
     return root / "first"
 
 

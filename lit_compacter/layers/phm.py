@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-RULE_STD = 1e-4  # std of the initial rule; the paper's code: phm_init_range
+SHARED_RULE_STD = 1e-4  # phm_init_range in the paper's code
+OWN_RULE_STD = 0.01  # in the paper's code for a layer's own rule, whatever that setting says
 
 
-def new_rule(phm_dim: int) -> nn.Parameter:
-    """{A_i}, i = 1..n: one learned multiplication rule, (n, n, n), drawn from N(0, 1e-4²)."""
-    return nn.Parameter(torch.empty(phm_dim, phm_dim, phm_dim).normal_(std=RULE_STD))
+def new_rule(phm_dim: int, std: float = SHARED_RULE_STD) -> nn.Parameter:
+    """{A_i}, i = 1..n: one learned multiplication rule, (n, n, n), drawn from N(0, std²)."""
+    return nn.Parameter(torch.empty(phm_dim, phm_dim, phm_dim).normal_(std=std))
 
 
 class PHMLinear(nn.Module):
@@ -36,7 +37,7 @@ class PHMLinear(nn.Module):
         if in_features % phm_dim or out_features % phm_dim:
             raise ValueError(f"phm_dim {phm_dim} must divide in_features {in_features} and out_features {out_features}")
         self.in_features, self.out_features, self.phm_dim, self.rank = in_features, out_features, phm_dim, rank
-        self.rule = new_rule(phm_dim) if rule is None else rule  # A: (n, n, n)
+        self.rule = new_rule(phm_dim, OWN_RULE_STD) if rule is None else rule  # A: (n, n, n)
         self.s = nn.Parameter(torch.empty(phm_dim, in_features // phm_dim, rank))  # (n, k/n, r)
         self.t = nn.Parameter(torch.empty(phm_dim, rank, out_features // phm_dim))  # (n, r, d/n)
         self.bias = nn.Parameter(torch.zeros(out_features))  # (d,)

@@ -9,7 +9,7 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import WHERE, Where, attach, layer_norms, sites
+from lit_compacter.t5 import WHERE, Where, attach, layer_norms, sites, width
 
 LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 
@@ -27,11 +27,11 @@ class Adapter(Method):
     """Sublayers that get an adapter: attention (self-attention) and feed_forward."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
-        if not self.where:
+        if not self.where or len(set(self.where)) < len(self.where):
             raise UserError(
-                "model.method.where is empty: no adapter would be attached; name attention, feed_forward or both"
+                f"model.method.where is {list(self.where)}; expected attention, feed_forward or both, each once"
             )
-        bottleneck = self.bottleneck(model.config.d_model)
+        bottleneck = self.bottleneck(width(model))
         linear = self.linear_factory(model)
         for site in sites(model, self.where):
             attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.t5 import is_layer_norm
+
 
 class Method(ABC):
     """A way to fine-tune: freezes a stock model, then adds or unfreezes what is trained.
@@ -23,4 +25,4 @@ class Method(ABC):
 
     def group(self, name: str) -> str:
         """The line of the model summary that counts the trained tensor `name`."""
-        return "layer norms" if "layer_norm" in name else "backbone"
+        return "layer norms" if is_layer_norm(name) else "backbone"

@@ -11,6 +11,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.layers import PHMLinear
 from lit_compacter.layers.phm import new_rule
 from lit_compacter.methods.adapter import Adapter
+from lit_compacter.t5 import width
 
 SHARED_RULE = "phm_rule"  # the one tensor {A_i}, at the top of the model
 
@@ -28,7 +29,7 @@ class Compacter(Adapter):
     """r, the rank of each Kronecker factor B_i."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
-        self.check(model.config.d_model)
+        self.check(width(model))
         rule = new_rule(self.phm_dim)
         model.register_parameter(SHARED_RULE, rule)
         return partial(PHMLinear, phm_dim=self.phm_dim, rank=self.rank, rule=rule)
