@@ -121,18 +121,24 @@ def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt by `val/score`, also when the run folder has moved or the run goes on in a new one."""
+    """Keeps best.ckpt by `val/score`, also when the run folder has moved or the run goes on in a new one.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where best.ckpt goes.
+        resumed: The checkpoint that the run resumes from; the best one until then lies beside it.
+    """
+
+    def __init__(self, folder: Path, resumed: str | None) -> None:
         super().__init__(folder, filename="best", monitor="val/score", mode="max", enable_version_counter=False)
+        self.until_now = Path(resumed or folder).with_name("best.ckpt")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As Lightning, which forgets the best score where the folder has another path than it had."""
         assert self.dirpath is not None
-        here, there = Path(self.dirpath) / "best.ckpt", Path(state_dict["dirpath"]) / "best.ckpt"
-        if here != there and not here.exists() and self._is_of(there, state_dict):
+        here = Path(self.dirpath) / "best.ckpt"
+        if not here.exists() and self._is_of(self.until_now, state_dict):
             here.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(there, here)
+            shutil.copy(self.until_now, here)
         if self._is_of(here, state_dict):
             path, score = str(here), state_dict["best_model_score"]
             state_dict = state_dict | {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}

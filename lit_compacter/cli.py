@@ -115,6 +115,8 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options = self.options
+        if options.trainer.overfit_batches:
+            raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
         self.folder = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         self.fresh = not any(self.folder.iterdir())
         if self.subcommand == "fit":
@@ -141,7 +143,7 @@ class CLI(LightningCLI):
         return [
             RunConfig(self.folder, config),
             TrainableSummary(),
-            checkpoint.BestCheckpoint(checkpoints),
+            checkpoint.BestCheckpoint(checkpoints, self.options.ckpt_path),
             # After `best`, whose state it holds. Lightning's own save_last writes only when a best one was written.
             ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
         ]

@@ -51,7 +51,7 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
 def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
     with torch.device("cpu"):  # the same weights whatever the training device
         model = T5ForConditionalGeneration(config)
-        if not config.tie_word_embeddings:  # transformers ties a new model's output layer whatever its config says
+        if not config.scale_decoder_outputs:  # v1.1 has an output layer of its own, which a new model lacks
             model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
     return model
 

@@ -1,12 +1,12 @@
 """Paths and fixtures shared by all tests."""
 
 import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from lit_compacter.run_folder import RUN_NAME
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -27,7 +27,26 @@ def shared(*parts: str) -> Path:
     return path
 
 
-def run_cli(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The real command line in a real process, from the project's root."""
-    command = [sys.executable, str(ROOT / "main.py"), *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options)
+@pytest.fixture
+def _project_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The surroundings that a user's shell gives the command line, for calling it in this process."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["main.py"])
+    monkeypatch.delenv(RUN_NAME, raising=False)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The run folder of one quick fit, for reading only, and what it printed."""
+    from tests.cli import command, run_cli
+
+    root = tmp_path_factory.mktemp("runs")
+    result = run_cli(*command("fit", root, "--run_name=first"))
+    assert result.returncode == 0, result.stderr
+    return root / "first", result.stdout
+
+
+@pytest.fixture
+def trained(first_run: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of that run folder."""
+    return Path(shutil.copytree(first_run[0], tmp_path / "runs" / "first"))

@@ -19,6 +19,7 @@ BLOCK = {
     "method": "Compacter",
     "options": {"reduction": 32, "phm_dim": 4},
     "task": "rte",
+    "inputs": {"max_source_length": 128},
     "model_name": "a/model",
     "backbone": {"d_model": 768, "weights": "ab"},
 }
@@ -30,27 +31,10 @@ def saved(path: Path, **changes: Any) -> Path:
     return path
 
 
-def test_keys_of_a_state() -> None:
-    """The saved names are a format that users rely on: a change here must be meant."""
-    model = small_t5(num_layers=1, num_decoder_layers=1)
-    base = model.state_dict().keys()
-    Compacter(reduction=4, where=("feed_forward",)).apply(model)
-    adapters = {
-        f"{stack}.DenseReluDense.adapter.{linear}.{tensor}"
-        for stack in ("encoder.block.0.layer.1", "decoder.block.0.layer.2")
-        for linear in ("down", "up")
-        for tensor in ("s", "t", "bias")
-    }
-    assert checkpoint.names_to_save(model, base) == adapters | {
-        "phm_rule",
-        "encoder.block.0.layer.0.layer_norm.weight",
-        "encoder.block.0.layer.1.layer_norm.weight",
-        "encoder.final_layer_norm.weight",
-        "decoder.block.0.layer.0.layer_norm.weight",
-        "decoder.block.0.layer.1.layer_norm.weight",
-        "decoder.block.0.layer.2.layer_norm.weight",
-        "decoder.final_layer_norm.weight",
-    }
+def full(is_last_batch: bool = True) -> dict[str, Any]:
+    """With what Lightning says of the position in the epoch."""
+    loops = {"fit_loop": {"epoch_loop.batch_progress": {"is_last_batch": is_last_batch}}}
+    return {"state_dict": STATE, "lit_compacter": BLOCK, "loops": loops}
 
 
 def test_a_frozen_rule_is_saved_too() -> None:
@@ -128,15 +112,36 @@ def test_foreign_and_newer(tmp_path: Path) -> None:
         ),
         ({"backbone": {"d_model": 768, "weights": "cd"}}, r"backbone weights=ab, this run has backbone weights=cd"),
         ({"task": "cola"}, r"made with task rte, this run has task cola"),
+        ({"inputs": {"max_source_length": 64}}, r"with inputs max_source_length=128, this run has inputs max_source_l"),
     ],
 )
 def test_another_run_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        checkpoint.check({"state_dict": STATE, "lit_compacter": BLOCK}, BLOCK | changes, STATE, resume=True)
+        checkpoint.check(full(), BLOCK | changes, STATE, resume=True)
 
 
 def test_evaluation_on_another_task_is_allowed() -> None:
-    checkpoint.check({"state_dict": STATE, "lit_compacter": BLOCK}, BLOCK | {"task": "cola"}, STATE, resume=False)
+    checkpoint.check(full(), BLOCK | {"task": "cola"}, STATE, resume=False)
+
+
+def test_the_middle_of_an_epoch_is_no_place_to_resume() -> None:
+    checkpoint.check(full(), BLOCK, STATE, resume=True)
+    checkpoint.check(full(is_last_batch=False), BLOCK, STATE, resume=False)
+    with pytest.raises(UserError, match="of the middle of an epoch"):
+        checkpoint.check(full(is_last_batch=False), BLOCK, STATE, resume=True)
+
+
+def test_this_runs_optimizer_options_win() -> None:
+    state: dict[str, Any] = {
+        "lr_schedulers": [{"base_lrs": [0.1]}],
+        "optimizer_states": [{"param_groups": [{"lr": 0.05, "initial_lr": 0.1, "weight_decay": 0.0}]}],
+    }
+    before = copy.deepcopy(state)
+    checkpoint.set_optimizer_options(state, 0.1, 0.0)
+    assert state == before
+    checkpoint.set_optimizer_options(state, 0.2, 0.3)
+    assert state["lr_schedulers"][0]["base_lrs"] == [0.2]
+    assert state["optimizer_states"][0]["param_groups"] == [{"lr": 0.1, "initial_lr": 0.2, "weight_decay": 0.3}]
 
 
 @pytest.mark.parametrize("state", [{}, {"model.phm_rule": torch.zeros(2, 2, 2)}, STATE | {"more": torch.zeros(1)}])

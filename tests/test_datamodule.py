@@ -60,7 +60,7 @@ def test_tokens_are_cached_by_content(data: GlueDataModule, tmp_path: Path, monk
     data.setup("test")
     files = {path.name for path in (tmp_path / "lit_compacter").iterdir()}
 
-    def never(self: GlueDataModule, row: object) -> None:
+    def never(self: GlueDataModule, texts: object) -> None:
         raise AssertionError("tokenised again")
 
     with monkeypatch.context() as patch:

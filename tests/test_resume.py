@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from lit_compacter import checkpoint
-from tests.conftest import ROOT
+from tests.cli import run_cli
+from tests.conftest import ROOT, TINY
 
 EPOCHS = 4
 
@@ -27,7 +29,7 @@ def command(root: Path, name: str, *more: str) -> list[str]:
 
 
 def losses(folder: Path, version: int) -> dict[int, str]:
-    with (folder / f"logs/csv/version_{version}/metrics.csv").open(newline="") as file:
+    with (folder / f"logs/fit/csv/version_{version}/metrics.csv").open(newline="") as file:
         return {int(row["step"]): row["train/loss"] for row in csv.DictReader(file) if row["train/loss"]}
 
 
@@ -47,6 +49,7 @@ def assert_equal(one: Any, other: Any, path: str = "") -> None:
 
 
 def test_killed_and_resumed(tmp_path: Path) -> None:
+    assert AutoConfig.from_pretrained(TINY).dropout_rate > 0
     subprocess.run(command(tmp_path, "whole"), cwd=ROOT, check=True, capture_output=True)
 
     process = subprocess.Popen(
@@ -70,6 +73,23 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     whole, resumed = (checkpoint.read(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "killed"))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "lit_compacter"):
         assert_equal(whole[part], resumed[part], part)
+    for key, state in whole["callbacks"].items():
+        assert_equal(state.get("best_model_score"), resumed["callbacks"][key].get("best_model_score"), key)
     all_losses, resumed_losses = losses(tmp_path / "whole", 0), losses(tmp_path / "killed", 1)
     assert len(all_losses) == 8 * EPOCHS
     assert resumed_losses == {step: loss for step, loss in all_losses.items() if step >= stopped_at}
+
+
+def test_the_best_checkpoint_is_kept_when_the_folder_moves(tmp_path: Path) -> None:
+    """Into a folder of another path, and into a new folder."""
+    short = ["--trainer.max_epochs=1", "--model.pretrained=false"]  # a random backbone: the score stays what it is
+    assert run_cli(*command(tmp_path, "old", *short)[2:]).returncode == 0
+    best = checkpoint.read(tmp_path / "old/checkpoints/best.ckpt")
+    (tmp_path / "old").rename(tmp_path / "moved")
+    more = ["--trainer.max_epochs=2", "--model.pretrained=false", "--model.learning_rate=1e-9"]
+    ckpt = f"--ckpt_path={tmp_path / 'moved/checkpoints/last.ckpt'}"
+    for name in ("new", "moved"):
+        result = run_cli(*command(tmp_path, name, *more, ckpt)[2:])
+        assert result.returncode == 0, result.stderr
+        kept = checkpoint.read(tmp_path / name / "checkpoints/best.ckpt")
+        assert_equal(best["state_dict"], kept["state_dict"])

@@ -22,7 +22,7 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
 
 def rows(task_name: str, data_dir: Path, split: str) -> list[dict[str, object]]:
     task = TASKS[task_name]
-    return from_files(task.files, split, task.labels, data_dir)[0].to_list()
+    return from_files(task.files, split, task.labels, data_dir).to_list()
 
 
 def test_tsv_hard_cases(tmp_path: Path) -> None:
@@ -53,6 +53,7 @@ def test_cola_has_no_header_but_in_test(tmp_path: Path) -> None:
         (HEADER + "0\ta\tb\tmaybe\n", r"train.tsv:2: unknown label 'maybe'; expected one of entailment, not_ent"),
         ("index\tsentence1\tlabel\n0\ta\tentailment\n", r"train.tsv:1: no column 'sentence2'; the header has 'index'"),
         (HEADER, r"train.tsv holds no rows"),
+        (HEADER + f"0\ta\t{'b' * 140_000}\tentailment\n", r"train.tsv:2: field larger than field limit"),
         ("", r"train.tsv:1: no column 'index'|train.tsv:1: no column 'sentence1'"),
         (HEADER + "x\ta\tb\tentailment\n", r"train.tsv:2: index 'x' is not a number"),
     ],
@@ -74,6 +75,8 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
         ('{"premise": "a", "hypothesis": "b", "idx": 0}\n', r"train.jsonl:1: no field 'label'"),
         ('{"premise": "a", "hypothesis": "b", "idx": 0, "label": "no"}\n', r"train.jsonl:1: unknown label 'no'"),
         ("[]\n", r"train.jsonl:1: no field 'premise'"),
+        ('{"premise": null, "hypothesis": "b", "idx": 0, "label": "no"}\n', r":1: premise is null; expected a text"),
+        ('\n{"premise": "a", "hypothesis": "b", "idx": "x", "label": "no"}\n', r":2: idx is \"x\"; expected a whole"),
     ],
 )
 def test_bad_jsonl(tmp_path: Path, text: str, message: str) -> None:
@@ -109,7 +112,7 @@ def test_hub_repository_gives_the_same_rows(tmp_path: Path) -> None:
         "---\nconfigs:\n- config_name: rte\n  data_files:\n  - split: train\n    path: rte/train-*\n---\n",
     )
     write(tmp_path / "files/RTE/train.tsv", HEADER + "0\ta\tb\tentailment\n1\tc\td\tnot_entailment\n")
-    from_the_hub, _ = from_hub(str(tmp_path / "hub"), "rte", "train")
+    from_the_hub = from_hub(str(tmp_path / "hub"), "rte", "train")
     assert from_the_hub.to_list() == rows("rte", tmp_path / "files", "train")
 
 

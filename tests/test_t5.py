@@ -58,6 +58,28 @@ def test_a_deep_copy_runs_its_own_modules() -> None:
     assert not torch.equal(host(x), twin(x))
 
 
+def test_a_place_is_taken_once() -> None:
+    host = nn.Linear(3, 3)
+    attach(host, "adapter", nn.Linear(3, 3))
+    with pytest.raises(ValueError, match="it would be applied twice"):
+        attach(host, "adapter", nn.Linear(3, 3))
+
+
+def test_random_weights_keep_the_configs_output_layer(tmp_path: Path) -> None:
+    for tied in (True, False):
+        small_t5("v1.1", tie_word_embeddings=tied).save_pretrained(tmp_path)
+        model = load_backbone(str(tmp_path), pretrained=False)
+        assert torch.equal(model.lm_head.weight, model.shared.weight) == tied
+
+
+def test_a_damaged_model_is_a_users_mistake(tmp_path: Path) -> None:
+    small_t5().save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(UserError, match="cannot load the model"):
+        load_backbone(str(tmp_path))
+
+
 def test_layer_norms_include_the_final_ones() -> None:
     assert len(list(layer_norms(small_t5()))) == 2 * 2 + 2 * 3 + 2
 

@@ -109,7 +109,8 @@ def test_the_rule_is_one_tensor() -> None:
         (Compacter(rank=0), r"rank is 0; expected 1 or more"),
         (Compacter(reduction=0), r"reduction is 0; expected 1 to 768"),
         (Adapter(reduction=1000), r"reduction is 1000; expected 1 to 768"),
-        (Adapter(where=()), r"where is empty"),
+        (Adapter(where=()), r"where is \[\]; expected attention, feed_forward or both, each once"),
+        (Adapter(where=("attention", "attention")), r"expected attention, feed_forward or both, each once"),
     ],
 )
 def test_options_that_make_no_sense(method: Method, message: str) -> None:

@@ -1,0 +1,29 @@
+"""The command line for tests: a quick run on the embedded default."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+QUICK = [
+    *("--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"),
+    *(f"--trainer.limit_{stage}_batches=2" for stage in ("train", "val", "test", "predict")),
+]
+
+
+def command(verb: str, root: Path, *more: str) -> list[str]:
+    """The arguments of `verb` on demo.yaml, cut short, with runs under `root`."""
+    return [verb, "--config", "demo.yaml", *QUICK, f"--trainer.default_root_dir={root}", *more]
+
+
+def run_cli(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The real command line in a real process, from the project's root."""
+    process = [sys.executable, str(ROOT / "main.py"), *args]
+    return subprocess.run(process, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def only_folder(root: Path) -> Path:
+    (folder,) = root.iterdir()
+    return folder

@@ -1,0 +1,31 @@
+"""The claim of the embedded default: the skill lies in the frozen backbone, and Compacter brings it out."""
+
+import json
+from pathlib import Path
+
+from tests.cli import run_cli
+
+
+def fit(root: Path, name: str, *more: str) -> dict[str, float]:
+    """The metrics of demo.yaml as it is, in a real process."""
+    arguments = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", f"--run_name={name}", *more]
+    result = run_cli("fit", "--config=demo.yaml", f"--trainer.default_root_dir={root}", *arguments)
+    assert result.returncode == 0, result.stderr
+    return metrics(root / name)
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_compacter_learns_on_the_pretrained_backbone_only(tmp_path: Path) -> None:
+    assert fit(tmp_path, "random", "--model.pretrained=false")["val/best_score"] <= 0.65
+    learned = fit(tmp_path, "pretrained")
+    assert learned["val/accuracy"] >= 0.85
+
+    # Evaluation in another process finds what training left: the adapter was loaded.
+    more = ["--config=demo.yaml", "--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
+    assert run_cli("validate", *more, "--run_name=pretrained", "--ckpt_path=last").returncode == 0
+    assert metrics(tmp_path / "pretrained")["val/score"] == learned["val/score"]
+    assert run_cli("test", *more, "--run_name=pretrained", "--ckpt_path=best").returncode == 0
+    assert metrics(tmp_path / "pretrained")["test/accuracy"] >= 0.85

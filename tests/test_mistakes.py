@@ -1,0 +1,141 @@
+"""A user's mistake gives one clear line and exit code 2, no traceback, and nothing is written or overwritten."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lit_compacter import checkpoint
+from lit_compacter.cli import main
+from tests.cli import command, run_cli
+
+pytestmark = pytest.mark.usefixtures("_project_root")
+
+
+def error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """The one line that a user's mistake gives."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(args))
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert not any(line.startswith("Traceback") for line in lines)
+    assert sum(line.startswith("error: ") for line in lines) == 1 and lines[-1].startswith("error: ")
+    return lines[-1]
+
+
+MISTAKES = {
+    "unknown task": (["--data.task=rtee"], "unknown task 'rtee' (data.task); expected one of rte,"),
+    "unknown key": (["--data.batchsize=3"], "did you mean 'data.batch_size'?"),
+    "abbreviated key": (["--trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
+    "unknown method option": (["--model.method.phm_dims=2"], "did you mean 'phm_dim'?"),
+    "unknown method": (["--model.method=Compactor"], "the methods are Compacter, Adapter"),
+    "another method's option": (
+        ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
+        "Option 'rank' is not accepted; it is an option of Compacter",
+    ),
+    "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
+    "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
+    "phm_dim does not divide": (["--model.method.phm_dim=5"], "phm_dim 5 does not divide both the model dimension 128"),
+    "batch_size -1": (["--data.batch_size=-1"], '"data.batch_size": Not of type PositiveInt: -1'),
+    "batch_size 0": (["--data.batch_size=0"], '"data.batch_size": Not of type PositiveInt: 0'),
+    "max_source_length 0": (["--data.max_source_length=0"], '"data.max_source_length": Not of type PositiveInt: 0'),
+    "no such model": (["--model.model_name=/nowhere"], "cannot load a tokenizer from '/nowhere'"),
+    "no such checkpoint": (["--ckpt_path=/nowhere.ckpt"], "no checkpoint /nowhere.ckpt"),
+    "model hub out of reach": (["--model.model_name=google-t5/t5-base"], "offline, give a folder"),
+    "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
+    "no end": (["--trainer.max_epochs=-1"], "needs an end: give --trainer.max_epochs"),
+    "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
+    "overfit_batches": (["--trainer.overfit_batches=2"], "use --trainer.limit_train_batches"),
+    "run name with a slash": (["--run_name=../x"], "--run_name '../x' is not a folder name"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = MISTAKES[case]
+    assert message in error(capsys, *command("fit", tmp_path / "runs", *arguments))
+    assert not list(tmp_path.glob("**/*.*")) and not list(tmp_path.glob("runs/*")), "no run folder is left behind"
+
+
+def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "choose a task: --config rte.yaml" in error(capsys, "fit")
+
+
+def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("modle:\n  learning_rate: 1.0\n")
+    assert "did you mean 'model.learning_rate'?" in error(capsys, "fit", f"--config={file}")
+    file.write_text("data: [rte\n")
+    assert f"error: {file}: " in error(capsys, "fit", f"--config={file}")
+    assert "methods/compacter.yaml, " in error(capsys, "fit", "--config=nosuch")
+
+
+def test_bad_rows_name_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "data/RTE/train.tsv"
+    file.parent.mkdir(parents=True)
+    for row, message in (("0\ta\tb", "expected 4 columns, found 3"), ("0\ta\tb\tmaybe", "unknown label 'maybe'")):
+        file.write_text(f"index\tsentence1\tsentence2\tlabel\n{row}\n")
+        found = error(capsys, *command("fit", tmp_path / "runs", f"--data.data_dir={tmp_path / 'data'}"))
+        assert f"{file}:2: {message}" in found
+
+
+def test_a_run_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    message = error(capsys, *command("fit", tmp_path / "file"))
+    assert "cannot write the run folder" in message and "choose another --trainer.default_root_dir" in message
+
+
+def test_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "test needs --ckpt_path" in error(capsys, *command("test", tmp_path))
+
+
+def test_a_second_fit_does_not_overwrite_the_first(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (trained / "checkpoints/best.ckpt").read_bytes()
+    assert "holds checkpoints of an earlier fit" in error(capsys, *command("fit", trained.parent, "--run_name=first"))
+    other = tmp_path / "other.ckpt"
+    other.write_bytes((trained / "checkpoints/last.ckpt").read_bytes())
+    resumed = command("fit", trained.parent, "--run_name=first", f"--ckpt_path={other}")
+    assert "holds checkpoints of an earlier fit" in error(capsys, *resumed)
+    assert (trained / "checkpoints/best.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_another_methods_checkpoint(
+    verb: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, ckpt = tmp_path / "more", f"--ckpt_path={trained / 'checkpoints/last.ckpt'}"
+    other = error(capsys, *command(verb, runs, "--config=methods/adapter.yaml", ckpt))
+    assert "made with method Compacter, this run has method Adapter" in other
+    options = error(capsys, *command(verb, runs, "--model.method.phm_dim=8", ckpt))
+    assert "made with options phm_dim=4, this run has options phm_dim=8" in options
+    backbone = error(capsys, *command(verb, runs, "--model.pretrained=false", ckpt))
+    assert "made with backbone pretrained=True" in backbone and "this run has backbone pretrained=False" in backbone
+    assert not list(runs.iterdir())
+
+
+def test_a_truncated_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = (trained / "checkpoints/last.ckpt").read_bytes()
+    half = tmp_path / "half.ckpt"
+    half.write_bytes(whole[: len(whole) // 2])
+    for verb in ("fit", "test"):
+        assert "is not a whole checkpoint" in error(capsys, *command(verb, tmp_path / "more", f"--ckpt_path={half}"))
+
+
+def test_a_checkpoint_cannot_choose_what_is_imported(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state: dict[str, Any] = checkpoint.read(trained / "checkpoints/last.ckpt")
+    state["lit_compacter"]["method"] = "os.system"
+    torch.save(state, tmp_path / "x.ckpt")
+    message = error(capsys, *command("test", tmp_path / "more", f"--ckpt_path={tmp_path / 'x.ckpt'}"))
+    assert "was made with method 'os.system'; expected one of Compacter" in message
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    result = run_cli(*command("fit", tmp_path, "--data.task=rtee", "--debug"))
+    assert result.returncode != 0 and "Traceback" in result.stderr
+    result = run_cli(*command("fit", tmp_path, "--data.task=rtee"))
+    assert result.returncode == 2 and "Traceback" not in result.stderr
