@@ -9,8 +9,8 @@ help:      ## list the targets
 install: $(BIN)/installed  ## create .venv with the tested versions
 
 $(BIN)/installed: setup.cfg constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
@@ -28,7 +28,7 @@ lint: $(BIN)/installed  ## ruff and mypy
 bench: $(BIN)/installed  ## time of one adapter, thin and materialised
 	$(BIN)/python -m lit_compacter.benchmarks.layer
 
-backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 40 minutes on two cores
+backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 20 minutes on two cores
 	$(BIN)/python data/make_demo.py
 	$(BIN)/python data/pretrain.py
 

@@ -23,7 +23,7 @@ def make_tokenizer(rng: Random) -> T5Tokenizer:
         word
         for _ in range(20_000)
         for side in pretraining_pair(rng)
-        for word in re.findall(r"(?<!_id_)\b[A-Za-z]{2,}\b", side.replace("<extra_id_", "<"))
+        for word in re.findall(r"\b[A-Za-z]{2,}\b", side.replace("<extra_id_", "<"))
     )
     total = words.total()
     pieces = [(f"▁{word}", log(count / total)) for word, count in sorted(words.items())]

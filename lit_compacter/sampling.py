@@ -11,7 +11,8 @@ JITTER = 0.05  # relative; lets the composition of batches change from epoch to 
 class LengthGroupedBatches:
     """Training batches of similar source length, in random order; a function of (seed, epoch) and nothing else.
 
-    Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped.
+    Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
+    call `iter()` before that: `__iter__` must stay a generator, which reads the epoch only when the first batch is asked.
 
     Args:
         lengths: Tokens of each example's source.

@@ -43,9 +43,9 @@ class PHMLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features))  # (d,)
         for factor in (*self.s, *self.t):
             nn.init.xavier_uniform_(factor, gain=2**0.5)
-        wide, narrow = max(in_features, out_features), min(in_features, out_features)
-        # Multiplications for one vector, in two thin products and through H.
-        self.thin = phm_dim * rank * (wide + phm_dim * narrow) < wide * narrow
+        # The two products pass through n²r numbers for each vector. Where these are more than the narrow side has, they
+        # still cost fewer multiplications but more time than building H once for all vectors (benchmarks/layer.py).
+        self.thin = phm_dim**2 * rank <= min(in_features, out_features)
 
     def kronecker_sum(self) -> Tensor:
         """H = Σ_i A_i ⊗ (s_i t_iᵀ), (k, d)."""
