@@ -12,7 +12,7 @@ class LengthGroupedBatches:
     """Training batches of similar source length, in random order; a function of (seed, epoch) and nothing else.
 
     Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
-    call `iter()` before that: `__iter__` must stay a generator, which reads the epoch only when the first batch is asked.
+    call `iter()` before that, so `__iter__` must stay a generator: it reads the epoch with the first batch.
 
     Args:
         lengths: Tokens of each example's source.
