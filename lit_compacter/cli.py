@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import sys
 import warnings
@@ -33,7 +32,7 @@ VERBS = ("fit", "validate", "test", "predict")
 class CLI(LightningCLI):
     """LightningCLI with a run folder, adapter checkpoints and a default method."""
 
-    fresh = False  # this start created the run folder
+    fresh = False  # until this start has made the run folder
 
     def __init__(self, args: ArgsType = None) -> None:
         super().__init__(
@@ -117,8 +116,7 @@ class CLI(LightningCLI):
         options = self.options
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-        self.folder = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
-        self.fresh = not any(self.folder.iterdir())
+        self.folder, self.fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
             run_folder.refuse_checkpoints(self.folder, options.ckpt_path)
         self.trainer_defaults = {"callbacks": self._callbacks()}
@@ -163,11 +161,7 @@ class CLI(LightningCLI):
         try:
             yield
         except BaseException:
-            if (
-                self.fresh
-                and not os.environ.get("LOCAL_RANK", "0").strip("0")
-                and not (self.folder / run_folder.CONFIG).exists()
-            ):
+            if self.fresh and not (self.folder / run_folder.CONFIG).exists():
                 shutil.rmtree(self.folder)
             raise
 
@@ -199,6 +193,7 @@ def quieten() -> None:
     """Silence advice that does not concern our users."""
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
+    warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every process evaluates everything
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
     tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     tips.addFilter(lambda record: "💡" not in record.getMessage())

@@ -78,6 +78,8 @@ class T5Module(LightningModule):
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
         self.input_options = data.input_options
         self.metrics = TextMetrics(self.task.metrics, self.task.target_texts)
+        if str(self.trainer.precision).startswith("16"):
+            warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
 
     # Training
 

@@ -27,7 +27,7 @@ LOGS = "logs"
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
 
 
-def reserve(root: Path, name: str | None, task: str) -> Path:
+def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
     """Create the run's folder, or find the one that the launching process created.
 
     Args:
@@ -36,6 +36,9 @@ def reserve(root: Path, name: str | None, task: str) -> Path:
             and task.
         task: Name of the task.
 
+    Returns:
+        The folder, and whether it is this process's own and empty, so that nobody misses it if the run never begins.
+
     Raises:
         UserError: The folder cannot be made or written, or the name is none.
     """
@@ -43,7 +46,7 @@ def reserve(root: Path, name: str | None, task: str) -> Path:
         raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
     launched = "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
     if launched and RUN_NAME in os.environ:
-        return root / os.environ[RUN_NAME]
+        return root / os.environ[RUN_NAME], False
     if launched and name is None:
         raise UserError("several processes were launched that cannot agree on a new run folder: give --run_name")
     wanted = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{task}"
@@ -53,13 +56,14 @@ def reserve(root: Path, name: str | None, task: str) -> Path:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
+        fresh = not any(folder.iterdir())
     except OSError as error:
         raise UserError(
             f"cannot write the run folder {root / wanted}: {error.strerror}; "
             "choose another --trainer.default_root_dir or --run_name"
         ) from error
     os.environ[RUN_NAME] = folder.name
-    return folder
+    return folder, fresh
 
 
 def _make(wanted: Path, reuse: bool) -> Path:

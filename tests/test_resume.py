@@ -93,3 +93,14 @@ def test_the_best_checkpoint_is_kept_when_the_folder_moves(tmp_path: Path) -> No
         assert result.returncode == 0, result.stderr
         kept = checkpoint.read(tmp_path / name / "checkpoints/best.ckpt")
         assert_equal(best["state_dict"], kept["state_dict"])
+
+
+def test_the_command_line_wins_over_the_optimizers_state(tmp_path: Path) -> None:
+    """A resumed run trains with the learning rate and weight decay that it is given."""
+    assert run_cli(*command(tmp_path, "run", "--trainer.max_epochs=1")[2:]).returncode == 0
+    more = ["--trainer.max_epochs=2", "--ckpt_path=last", "--model.learning_rate=1e-4", "--model.weight_decay=0.5"]
+    assert run_cli(*command(tmp_path, "run", *more)[2:]).returncode == 0
+    state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")
+    (group,) = state["optimizer_states"][0]["param_groups"]
+    assert group["initial_lr"] == 1e-4 and group["weight_decay"] == 0.5
+    assert state["lr_schedulers"][0]["base_lrs"] == [1e-4]
