@@ -28,7 +28,7 @@ class GlueDataModule(LightningDataModule):
     """GLUE and SuperGLUE tasks as pairs of texts.
 
     Args:
-        task: Name of the task: rte, mrpc, cola or superglue-rte.
+        task: Name of the task, such as rte, mrpc or boolq; an unknown one lists all.
         model_name: Hub name or folder of the model whose tokenizer is used.
         data_dir: Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub.
         batch_size: Examples per batch and process, in training and evaluation.

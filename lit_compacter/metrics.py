@@ -6,7 +6,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional.classification import binary_f1_score, multiclass_accuracy, multiclass_matthews_corrcoef
+from torchmetrics.functional.classification import (
+    binary_f1_score,
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multiclass_matthews_corrcoef,
+)
 from torchmetrics.utilities import dim_zero_cat
 
 INVALID = -1  # the class of an output that is no label
@@ -24,12 +29,19 @@ def f1(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
     return binary_f1_score(torch.where(predictions == INVALID, 1 - targets, predictions), targets)
 
 
+def macro_f1(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Mean over the labels of each one's F1; an invalid output is of none of them."""
+    # One class more takes the invalid outputs and is left out of the mean.
+    each = multiclass_f1_score(predictions % (classes + 1), targets, classes + 1, average="none")
+    return each[:classes].mean()
+
+
 def matthews(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
     """Matthews correlation; all invalid outputs are one extra class, and an undefined correlation is 0."""
     return multiclass_matthews_corrcoef(predictions % (classes + 1), targets, classes + 1)
 
 
-METRICS: dict[str, Score] = {"accuracy": accuracy, "f1": f1, "matthews": matthews}
+METRICS: dict[str, Score] = {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews}
 
 
 class TextMetrics(Metric):

@@ -87,20 +87,23 @@ class Jsonl:
                     official = json.loads(text)
                 except json.JSONDecodeError as error:
                     raise UserError(f"{path}:{line}: not a line of JSON ({error})") from error
-                needed = dict.fromkeys(self.fields, str) | {"idx": int}
-                for name, kind in (needed if split == "test" else needed | {"label": str}).items():
+                needed: dict[str, Any] = dict.fromkeys(self.fields, str) | {"idx": int}
+                for name, kind in (needed if split == "test" else needed | {"label": LABEL}).items():
                     if not isinstance(official, dict) or name not in official:
                         raise UserError(f"{path}:{line}: no field {name!r}; expected {', '.join(needed)}")
                     if not isinstance(official[name], kind):
                         value = json.dumps(official[name], ensure_ascii=False)
                         raise UserError(f"{path}:{line}: {name} is {value}; expected {TYPES[kind]}")
                 row: Row = {name: official[name] for name in (*self.fields, "idx")}
-                row["label"] = label_index(official.get("label"), labels, path, line)
+                label = official.get("label")
+                word = label if label is None or isinstance(label, str) else json.dumps(label)  # true, 1
+                row["label"] = label_index(word, labels, path, line)
                 yield row
 
 
+LABEL = (str, bool, int)
 # What a JSON value must be, for messages.
-TYPES = {str: "a text", int: "a whole number"}
+TYPES = {str: "a text", int: "a whole number", LABEL: "a label"}
 
 
 def checked(lines: Any, path: Path) -> Iterator[list[str]]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.sources import Files, Jsonl, Row, Tsv
-from lit_compacter.splits import Split, halve
+from lit_compacter.splits import Split, carve, halve
 
 Format: TypeAlias = Callable[[Row], str]
 
@@ -54,48 +54,120 @@ class Task:
 
 GLUE, SUPERGLUE = "nyu-mll/glue", "aps/super_glue"
 ENTAILMENT = ("entailment", "not_entailment")
+BOOLEAN = ("false", "true")
+SENTENCES = ("sentence1", "sentence2")
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task(
-            "rte",
-            hub=(GLUE, "rte"),
-            files=Tsv("RTE", {"index": "idx", "sentence1": "sentence1", "sentence2": "sentence2", "label": "label"}),
-            format=fields("sentence1", "sentence2"),
-            labels=ENTAILMENT,
-            metrics=("accuracy",),
+GLUE_TASKS = (
+    Task(
+        "cola",
+        hub=(GLUE, "cola"),
+        files=Tsv(
+            "CoLA",
+            {"sentence": "sentence", "label": "label"},
+            header=dict.fromkeys(("train", "validation"), ("source", "label", "star", "sentence")),
         ),
-        Task(
-            "mrpc",
-            hub=(GLUE, "mrpc"),
-            files=Tsv("MRPC", {"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"}),
-            format=fields("sentence1", "sentence2"),
-            labels=("0", "1"),
-            metrics=("accuracy", "f1"),
-        ),
-        Task(
-            "cola",
-            hub=(GLUE, "cola"),
-            files=Tsv(
-                "CoLA",
-                {"sentence": "sentence", "label": "label"},
-                header=dict.fromkeys(("train", "validation"), ("source", "label", "star", "sentence")),
-            ),
-            format=fields("sentence"),
-            labels=("0", "1"),
-            metrics=("matthews",),
-        ),
-        Task(
-            "superglue-rte",
-            hub=(SUPERGLUE, "rte"),
-            files=Jsonl("RTE", ("premise", "hypothesis")),
-            format=fields("premise", "hypothesis"),
-            labels=ENTAILMENT,
-            metrics=("accuracy",),
-        ),
-    )
-}
+        format=fields("sentence"),
+        labels=("0", "1"),
+        metrics=("matthews",),
+    ),
+    Task(
+        "sst2",
+        hub=(GLUE, "sst2"),
+        files=Tsv("SST-2", {"sentence": "sentence", "label": "label"}),
+        format=fields("sentence"),
+        labels=("0", "1"),
+        metrics=("accuracy",),
+        split=carve,
+    ),
+    Task(
+        "mrpc",
+        hub=(GLUE, "mrpc"),
+        files=Tsv("MRPC", {"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"}),
+        format=fields(*SENTENCES),
+        labels=("0", "1"),
+        metrics=("accuracy", "f1"),
+    ),
+    Task(
+        "qqp",
+        hub=(GLUE, "qqp"),
+        files=Tsv("QQP", {"question1": "question1", "question2": "question2", "is_duplicate": "label"}),
+        format=fields("question1", "question2"),
+        labels=("0", "1"),
+        metrics=("accuracy", "f1"),
+        split=carve,
+    ),
+    Task(
+        "qnli",
+        hub=(GLUE, "qnli"),
+        files=Tsv("QNLI", {"index": "idx", "question": "question", "sentence": "sentence", "label": "label"}),
+        format=fields("question", "sentence"),
+        labels=ENTAILMENT,
+        metrics=("accuracy",),
+        split=carve,
+    ),
+    Task(
+        "rte",
+        hub=(GLUE, "rte"),
+        files=Tsv("RTE", {"index": "idx", "sentence1": "sentence1", "sentence2": "sentence2", "label": "label"}),
+        format=fields(*SENTENCES),
+        labels=ENTAILMENT,
+        metrics=("accuracy",),
+    ),
+    Task(
+        "wnli",
+        hub=(GLUE, "wnli"),
+        files=Tsv("WNLI", {"index": "idx", "sentence1": "sentence1", "sentence2": "sentence2", "label": "label"}),
+        format=fields(*SENTENCES),
+        labels=("0", "1"),
+        metrics=("accuracy",),
+    ),
+)
+
+SUPERGLUE_TASKS = (
+    Task(
+        "boolq",
+        hub=(SUPERGLUE, "boolq"),
+        files=Jsonl("BoolQ", ("question", "passage")),
+        format=fields("question", "passage"),
+        labels=BOOLEAN,
+        metrics=("accuracy",),
+    ),
+    Task(
+        "cb",
+        hub=(SUPERGLUE, "cb"),
+        files=Jsonl("CB", ("premise", "hypothesis")),
+        format=fields("premise", "hypothesis"),
+        labels=("entailment", "contradiction", "neutral"),
+        metrics=("accuracy", "macro_f1"),
+    ),
+    Task(
+        "copa",
+        hub=(SUPERGLUE, "copa"),
+        files=Jsonl("COPA", ("premise", "question", "choice1", "choice2")),
+        # The reference leaves out whether cause or effect is asked for; without it the task cannot be solved.
+        format=fields("premise", "question", "choice1", "choice2"),
+        labels=("0", "1"),
+        metrics=("accuracy",),
+    ),
+    Task(
+        "superglue-rte",
+        hub=(SUPERGLUE, "rte"),
+        files=Jsonl("RTE", ("premise", "hypothesis")),
+        format=fields("premise", "hypothesis"),
+        labels=ENTAILMENT,
+        metrics=("accuracy",),
+    ),
+    Task(
+        "wic",
+        hub=(SUPERGLUE, "wic"),
+        files=Jsonl("WiC", (*SENTENCES, "word")),
+        format=fields(*SENTENCES, "word"),
+        labels=BOOLEAN,
+        metrics=("accuracy",),
+    ),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (*GLUE_TASKS, *SUPERGLUE_TASKS)}
 
 
 def find_task(name: str) -> Task:

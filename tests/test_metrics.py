@@ -41,6 +41,16 @@ def test_invalid_outputs() -> None:
     assert found["matthews"] == pytest.approx(matthews_corrcoef(targets, extra))
 
 
+def test_macro_f1_is_over_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, 100).astype(str).tolist()
+    predictions = rng.choice(["0", "1", "2", "no label"], 100).tolist()
+    metrics = TextMetrics(("macro_f1",), ["0", "1", "2"])
+    metrics.update(predictions, targets)
+    expected = f1_score(targets, predictions, labels=["0", "1", "2"], average="macro")
+    assert metrics.compute()["macro_f1"].item() == pytest.approx(expected, abs=1e-6)
+
+
 def test_undefined_correlation_is_zero() -> None:
     assert scores(("matthews",), ["1", "1"], ["0", "1"])["matthews"] == 0
 

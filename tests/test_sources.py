@@ -85,6 +85,22 @@ def test_bad_jsonl(tmp_path: Path, text: str, message: str) -> None:
         rows("superglue-rte", tmp_path, "train")
 
 
+@pytest.mark.parametrize(
+    ("task", "fields", "label", "index"),
+    [
+        ("boolq", ("question", "passage"), "true", 1),
+        ("copa", ("premise", "question", "choice1", "choice2"), "1", 1),
+        ("wic", ("sentence1", "sentence2", "word"), "false", 0),
+        ("cb", ("premise", "hypothesis"), '"neutral"', 2),
+    ],
+)
+def test_json_labels_of_every_kind(task: str, fields: tuple[str, ...], label: str, index: int, tmp_path: Path) -> None:
+    texts = ", ".join(f'"{name}": "{name} 🙂\\tx"' for name in fields)
+    write(TASKS[task].files.path(tmp_path, "train"), f'{{{texts}, "idx": 3, "label": {label}}}\n')
+    (row,) = rows(task, tmp_path, "train")
+    assert row == {name: f"{name} 🙂\tx" for name in fields} | {"idx": 3, "label": index}
+
+
 def test_not_utf8(tmp_path: Path) -> None:
     write(tmp_path / "RTE/train.tsv", HEADER + "0\tcafé\tb\tentailment\n", "latin-1")
     with pytest.raises(UserError, match=r"train.tsv is not UTF-8 text"):
@@ -128,16 +144,49 @@ def test_hub_out_of_reach() -> None:
         ("mrpc", (3668, 408, 1725)),
         ("cola", (8551, 1043, 1063)),
         ("superglue-rte", (2490, 277, 3000)),
+        ("cb", (250, 56, 250)),
+        ("copa", (400, 100, 500)),
+        ("boolq", (32, 3270, 3245)),
     ],
 )
 def test_official_counts(task: str, counts: tuple[int, int, int]) -> None:
-    data_dir = shared("data", "superglue" if task.startswith("superglue") else "glue")
+    data_dir = shared("data", "superglue" if task in ("superglue-rte", "cb", "copa", "boolq") else "glue")
     found = [rows(task, data_dir, split) for split in ("train", "validation", "test")]
     assert tuple(map(len, found)) == counts
-    assert {row["label"] for row in found[0]} == {0, 1}
+    assert {row["label"] for row in found[0]} == set(range(len(TASKS[task].labels)))
     assert {row["label"] for row in found[2]} == {-1}
 
 
 def test_layouts_satisfy_the_protocol() -> None:
     layouts: list[Files] = [task.files for task in TASKS.values()]
     assert all(layout.path(Path("d"), "validation").parts[0] == "d" for layout in layouts)
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "values", "row"),
+    [
+        ("sst2", "sentence\tlabel", "fine\t1", {"sentence": "fine", "label": 1, "idx": 0}),
+        (
+            "qqp",
+            "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
+            "9\t1\t2\tWho?\tWhom?\t0",
+            {"question1": "Who?", "question2": "Whom?", "label": 0, "idx": 0},
+        ),
+        (
+            "qnli",
+            "index\tquestion\tsentence\tlabel",
+            "9\tWho?\tShe.\tnot_entailment",
+            {"question": "Who?", "sentence": "She.", "label": 1, "idx": 9},
+        ),
+        (
+            "wnli",
+            "index\tsentence1\tsentence2\tlabel",
+            "9\ta\tb\t1",
+            {"sentence1": "a", "sentence2": "b", "label": 1, "idx": 9},
+        ),
+    ],
+)
+def test_official_columns(task: str, header: str, values: str, row: dict[str, object], tmp_path: Path) -> None:
+    """Headers as the benchmark's archives have them."""
+    write(TASKS[task].files.path(tmp_path, "train"), f"{header}\n{values}\n")
+    assert rows(task, tmp_path, "train") == [row]
