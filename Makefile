@@ -14,8 +14,9 @@ $(BIN)/installed: setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(BIN)/installed  ## train Compacter on the embedded task, about a minute on two cores
+demo: $(BIN)/installed  ## train Compacter on the embedded task, under a minute on two cores
 	$(BIN)/python main.py fit --config demo.yaml
+	@echo "Accuracy by chance is 0.5; on a random backbone (--model.pretrained false) it stays there."
 
 test: $(BIN)/installed  ## run all tests
 	$(BIN)/python -m pytest

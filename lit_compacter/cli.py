@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import shutil
 import sys
 import warnings
@@ -33,6 +34,7 @@ class CLI(LightningCLI):
     """LightningCLI with a run folder, adapter checkpoints and a default method."""
 
     fresh = False  # until this start has made the run folder
+    run_config: RunConfig | None = None
 
     def __init__(self, args: ArgsType = None) -> None:
         super().__init__(
@@ -90,7 +92,8 @@ class CLI(LightningCLI):
         super().parse_arguments(parser, args)
         self.subcommand = self.config.subcommand
         if self.options.ckpt_path:
-            ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, self.root / (self.options.run_name or ""))
+            own = self.root / self.options.run_name if self.options.run_name else None
+            ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, own)
             if self.subcommand != "fit":
                 # What it was trained with is the default; YAML and the command line win over it.
                 self._parser(self.subcommand).set_defaults(defaults_from(ckpt_path))
@@ -128,18 +131,20 @@ class CLI(LightningCLI):
             kwargs["enable_checkpointing"] = False
         try:
             return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
-        except (ValueError, TypeError) as error:  # Lightning's word on an option that makes no sense
-            raise UserError(f"trainer: {first_line(error)}") from error
+        except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
+            hint = "; without one use --trainer.accelerator cpu" if "gpu backend" in str(error) else ""
+            raise UserError(f"trainer: {first_line(error)}{hint}") from error
 
     def _callbacks(self) -> list[Callback]:
         options = self.options.clone()
         options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
         config = self._parser(self.subcommand).dump(options, skip_unset=False)
+        self.run_config = RunConfig(self.folder, config)
         if self.subcommand != "fit":
-            return [RunConfig(self.folder, config), PredictionFile(self.folder)]
+            return [self.run_config, PredictionFile(self.folder)]
         checkpoints = self.folder / run_folder.CHECKPOINTS
         return [
-            RunConfig(self.folder, config),
+            self.run_config,
             TrainableSummary(),
             checkpoint.BestCheckpoint(checkpoints, self.options.ckpt_path),
             # After `best`, whose state it holds. Lightning's own save_last writes only when a best one was written.
@@ -148,7 +153,13 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         with self._no_folder_of_a_run_that_never_began():
-            super().instantiate_classes()
+            try:
+                super().instantiate_classes()
+            except UserError:
+                raise
+            except ValueError as error:  # jsonargparse's, on a class of the user's choice
+                told = re.search(r"Problem with given class_path.*?(?= - Expected|$)", " ".join(str(error).split()))
+                raise UserError(told[0] if told else first_line(error)) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         with self._no_folder_of_a_run_that_never_began():
@@ -161,8 +172,11 @@ class CLI(LightningCLI):
         try:
             yield
         except BaseException:
-            if self.fresh and not (self.folder / run_folder.CONFIG).exists():
-                shutil.rmtree(self.folder)
+            if self.run_config is None or not self.run_config.kept:
+                for logger in self.trainer.loggers if hasattr(self, "trainer") else []:
+                    shutil.rmtree(logger.log_dir or "", ignore_errors=True)
+                if self.fresh:
+                    shutil.rmtree(self.folder)
             raise
 
 
@@ -182,7 +196,7 @@ def main(args: ArgsType = None) -> None:
     quieten()
     try:
         CLI(args)
-    except (UserError, MisconfigurationException) as error:
+    except (UserError, MisconfigurationException, ModuleNotFoundError) as error:
         if "--debug" in (sys.argv if args is None else args):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -195,6 +209,9 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every process evaluates everything
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-    tips = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    tips.addFilter(lambda record: "💡" not in record.getMessage())
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # a resumed run's
+    noise = ("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w")
+    told = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    told.addFilter(lambda record: not record.getMessage().startswith(noise))
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()

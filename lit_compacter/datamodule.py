@@ -159,6 +159,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises:
         UserError: There is none at `name`.
     """
+    if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
+        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:

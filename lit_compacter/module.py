@@ -100,8 +100,11 @@ class T5Module(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
-        if self.trainer.estimated_stepping_batches == float("inf"):
-            raise UserError("the learning rate falls to 0 over the run, so it needs an end: give --trainer.max_epochs")
+        if not 0 < self.trainer.estimated_stepping_batches < float("inf"):
+            raise UserError(
+                "the learning rate falls to 0 over the run, which must have a beginning and an end: "
+                "give --trainer.max_epochs, 1 or more"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         if self.warmup_steps >= steps:
             warnings.warn(
@@ -144,10 +147,12 @@ class T5Module(LightningModule):
         self.metrics.reset()
 
     def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
-        """One record per example: idx, source, prediction and, where known, target."""
+        """One record per example: idx, source, prediction, its label word (None for no label) and a known target."""
+        words = dict(zip(self.task.target_texts, self.task.labels, strict=True))
         columns = zip(batch["idx"], batch["source"], self.generate(batch), batch["target"], strict=True)
         return [
-            {"idx": idx, "source": source, "prediction": prediction} | ({"target": target} if target else {})
+            {"idx": idx, "source": source, "prediction": prediction, "label": words.get(prediction.strip())}
+            | ({"target": target} if target else {})
             for idx, source, prediction, target in columns
         ]
 
@@ -175,5 +180,7 @@ class T5Module(LightningModule):
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
         resume = bool(self.trainer.training)
         checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
+        if not resume and state[checkpoint.BLOCK]["task"] != self.task.name:
+            warnings.warn(f"the checkpoint was trained on {state[checkpoint.BLOCK]['task']}", stacklevel=2)
         if resume:
             checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)

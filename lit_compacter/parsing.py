@@ -15,6 +15,16 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
+# … and of a number out of range.
+NUMBER = re.compile(
+    r'Parser key "(?P<key>[\w.]+)":\s+Not of type (?P<type>\w+): (?P<value>\S+) does not conform to restriction v>=?0'
+)
+NUMBERS = {
+    "PositiveInt": "a whole number above 0",
+    "NonNegativeInt": "a whole number, 0 or more",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number, 0 or more",
+}
 UNKNOWN_METHOD_OPTION = re.compile(r"Option '(\w+)' is not accepted")
 UNKNOWN_METHOD = re.compile(r'"model\.method":.*Expected a dot import path string: (\S+)', re.DOTALL)
 
@@ -52,6 +62,7 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = NUMBER.sub(lambda m: f"{m['key']} is {m['value']}; expected {NUMBERS[m['type']]}", message)
         hint = self._hint(message)
         if hint in message:  # an inner parser has said it
             hint = ""
@@ -60,7 +71,11 @@ class Parser(LightningArgumentParser):
 
     def _hint(self, message: str) -> str:
         if "required" in message.lower() and "data.task" in message:
-            return "; choose a task: --config rte.yaml (or another file of configs/) or --data.task NAME"
+            return "; choose a task: --config rte.yaml (or another file of configs/), or the config.yaml of a run"
+        if "subcommand" in message:
+            return "; for example: python main.py fit --config demo.yaml"
+        if '"where"' in message:
+            return "; expected a list such as [attention, feed_forward]"
         if match := UNKNOWN_METHOD.search(message):
             return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
         options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]
@@ -75,7 +90,8 @@ class Parser(LightningArgumentParser):
         """Dotted names of every option, those of the subcommands included."""
         names = []
         for action in self._actions:
-            names.append(action.dest)
+            if action.option_strings:
+                names.append(action.dest)
             for parser in (getattr(action, "_name_parser_map", None) or {}).values():
                 names += parser._known_names()
         return names

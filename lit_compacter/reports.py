@@ -22,12 +22,13 @@ class RunConfig(Callback):
 
     def __init__(self, folder: Path, config: str) -> None:
         self.folder = folder
-        self.config: str | None = config
+        self.config = config
+        self.kept = False
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and self.config is not None:
+        if trainer.is_global_zero and not self.kept:
             run_folder.free_path(self.folder / run_folder.CONFIG).write_text(self.config)
-            self.config = None
+        self.kept = True
 
     on_fit_start = on_validation_start = on_test_start = on_predict_start = _keep
 
@@ -79,14 +80,13 @@ class PredictionFile(Callback):
         self.records += outputs
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, T5Module)
         if not trainer.is_global_zero:  # every process predicts everything
             return
         self.records.sort(key=lambda record: record["idx"])
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
-        valid = sum(record["prediction"].strip() in pl_module.task.target_texts for record in self.records)
+        valid = sum(record["label"] is not None for record in self.records)
         invalid = 1 - valid / len(self.records)
         run_folder.add_metrics(self.folder, {"predict/rows": len(self.records), "predict/invalid": round(invalid, 6)})
         console.print(f"{len(self.records)} predictions in {path} ({100 * invalid:.1f} % are no label)")

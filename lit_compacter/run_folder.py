@@ -42,7 +42,7 @@ def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
     Raises:
         UserError: The folder cannot be made or written, or the name is none.
     """
-    if name is not None and Path(name).name != name:
+    if name is not None and (not name or Path(name).name != name):
         raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
     launched = "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
     if launched and RUN_NAME in os.environ:
@@ -96,13 +96,17 @@ def free_path(path: Path) -> Path:
     return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
 
 
-def find_checkpoint(given: str, folder: Path) -> str:
+def find_checkpoint(given: str, folder: Path | None) -> str:
     """The file that --ckpt_path means: a path, or `best` or `last` of the run's own folder.
 
     Raises:
         UserError: There is none.
     """
-    path = folder / CHECKPOINTS / f"{given}.ckpt" if given in ("best", "last") else Path(given)
+    path = Path(given)
+    if given in ("best", "last"):
+        if folder is None:
+            raise UserError(f"--ckpt_path {given} is a checkpoint of the run's own folder: it needs --run_name")
+        path = folder / CHECKPOINTS / f"{given}.ckpt"
     if not path.is_file():
         near = sorted(str(p) for p in (path.parent if path.parent.is_dir() else path).glob("*.ckpt"))
         hint = (

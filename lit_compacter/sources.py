@@ -119,7 +119,8 @@ def open_text(path: Path) -> Any:
         return path.open(encoding="utf-8-sig", newline="")
     except FileNotFoundError as error:
         raise UserError(
-            f"no file {path}; --data.data_dir must be the folder that holds the benchmark's own {path.parent.name}/"
+            f"no file {path.absolute()}; --data.data_dir must be the folder that holds the benchmark's own "
+            f"{path.parent.name}/"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -155,5 +156,5 @@ def from_hub(repository: str, configuration: str, split: str) -> Dataset:
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"cannot load {repository} ({configuration}) from the hub: {first_line(error)}; "
-            "offline, give the benchmark's own files: --data.data_dir DIR"
+            "offline, give the benchmark's own files and a model folder: --data.data_dir DIR --model.model_name DIR"
         ) from error

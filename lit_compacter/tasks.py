@@ -25,7 +25,8 @@ class Task:
         hub: Repository and configuration on the Hugging Face hub.
         files: The same rows in the benchmark's own files.
         format: Makes the input text from a row.
-        labels: Label words as the official files spell them; the target text is the word's index.
+        labels: Label words as the official files spell them (a JSON true is "true"), in the order of the hub's class
+            ids; the target text is the word's index.
         metrics: Names from `metrics.METRICS`; `score` is their mean.
         split: Makes train, validation and test from the labelled official splits.
     """
@@ -37,6 +38,10 @@ class Task:
     labels: tuple[str, ...]
     metrics: tuple[str, ...]
     split: Split = halve
+
+    def __post_init__(self) -> None:
+        if "f1" in self.metrics and len(self.labels) != 2:
+            raise ValueError(f"{self.name}: f1 is for two labels; macro_f1 is for more")
 
     def source(self, row: Row, add_task_name: bool = False) -> str:
         """The model's input text."""

@@ -37,14 +37,25 @@ MISTAKES = {
     "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
     "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
     "phm_dim does not divide": (["--model.method.phm_dim=5"], "phm_dim 5 does not divide both the model dimension 128"),
-    "batch_size -1": (["--data.batch_size=-1"], '"data.batch_size": Not of type PositiveInt: -1'),
-    "batch_size 0": (["--data.batch_size=0"], '"data.batch_size": Not of type PositiveInt: 0'),
-    "max_source_length 0": (["--data.max_source_length=0"], '"data.max_source_length": Not of type PositiveInt: 0'),
-    "no such model": (["--model.model_name=/nowhere"], "cannot load a tokenizer from '/nowhere'"),
+    "batch_size -1": (["--data.batch_size=-1"], "data.batch_size is -1; expected a whole number above 0"),
+    "batch_size 0": (["--data.batch_size=0"], "data.batch_size is 0; expected a whole number above 0"),
+    "max_source_length 0": (
+        ["--data.max_source_length=0"],
+        "data.max_source_length is 0; expected a whole number",
+    ),
+    "no such model": (["--model.model_name=/nowhere"], "no folder '/nowhere' (model.model_name)"),
     "no such checkpoint": (["--ckpt_path=/nowhere.ckpt"], "no checkpoint /nowhere.ckpt"),
     "model hub out of reach": (["--model.model_name=google-t5/t5-base"], "offline, give a folder"),
     "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
-    "no end": (["--trainer.max_epochs=-1"], "needs an end: give --trainer.max_epochs"),
+    "no end": (["--trainer.max_epochs=-1"], "must have a beginning and an end"),
+    "negative learning rate": (["--model.learning_rate=-1"], "model.learning_rate is -1; expected a number above 0"),
+    "a place that is none": (["--model.method.where=attn"], "expected a list such as [attention, feed_forward]"),
+    "last of no run": (
+        ["--ckpt_path=last"],
+        "--ckpt_path last is a checkpoint of the run's own folder: it needs --",
+    ),
+    "empty run name": (["--run_name="], "--run_name '' is not a folder name"),
+    "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
     "overfit_batches": (["--trainer.overfit_batches=2"], "use --trainer.limit_train_batches"),
     "run name with a slash": (["--run_name=../x"], "--run_name '../x' is not a folder name"),
@@ -56,6 +67,18 @@ def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.Cap
     arguments, message = MISTAKES[case]
     assert message in error(capsys, *command("fit", tmp_path / "runs", *arguments))
     assert not list(tmp_path.glob("**/*.*")) and not list(tmp_path.glob("runs/*")), "no run folder is left behind"
+
+
+def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "for example: python main.py fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
+    assert "for example: python main.py fit --config demo.yaml" in error(capsys, "fitt")
+
+
+def test_a_refused_resume_leaves_no_litter(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(trained.rglob("*"))
+    resumed = command("fit", trained.parent, "--run_name=first", "--ckpt_path=last", "--config=methods/adapter.yaml")
+    assert "made with method Compacter" in error(capsys, *resumed)
+    assert sorted(trained.rglob("*")) == before
 
 
 def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:
