@@ -85,9 +85,10 @@ def test_task_name_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:
-    data = GlueDataModule("rte", str(tmp_path / "none"), data_dir=str(DEMO))
-    with pytest.raises(UserError, match="cannot load a tokenizer"):
-        data.setup("test")
+    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load a tokenizer")):
+        data = GlueDataModule("rte", str(name), data_dir=str(DEMO))
+        with pytest.raises(UserError, match=message):
+            data.setup("test")
 
 
 def test_training_order_follows_the_epoch(data: GlueDataModule) -> None:
