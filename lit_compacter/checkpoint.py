@@ -20,6 +20,7 @@ from lit_compacter.errors import UserError
 
 BLOCK = "lit_compacter"
 FORMAT = 1
+FIELDS = {"format", "method", "options", "task", "inputs", "model_name", "backbone"}
 
 
 def names_to_save(model: nn.Module, base: Iterable[str]) -> set[str]:
@@ -57,6 +58,8 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} has format {block.get('format')}, this version reads format {FORMAT}; "
             "use the version that wrote it"
         )
+    if absent := FIELDS - block.keys():
+        raise UserError(f"{path} is damaged: its {BLOCK!r} block lacks {', '.join(sorted(absent))}")
     return checkpoint
 
 
@@ -94,7 +97,6 @@ def check(
             f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
-
     if resume and not checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]:
         raise UserError(
             "the checkpoint is of the middle of an epoch, from where training cannot go on exactly; "

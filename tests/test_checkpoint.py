@@ -97,6 +97,9 @@ def test_foreign_and_newer(tmp_path: Path) -> None:
         checkpoint.read(tmp_path / "x.ckpt")
     with pytest.raises(UserError, match="has format 2, this version reads format 1"):
         checkpoint.read(saved(tmp_path / "y.ckpt", format=2))
+    torch.save({"state_dict": {}, "lit_compacter": {"format": 1}}, tmp_path / "z.ckpt")
+    with pytest.raises(UserError, match="block lacks backbone, inputs, method"):
+        checkpoint.read(tmp_path / "z.ckpt")
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoint.read(tmp_path / "none.ckpt")
 
