@@ -1,6 +1,6 @@
 """Rows → split → text pair → tokens → batches."""
 
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
 from lit_compacter.sources import from_files, from_hub
-from lit_compacter.splits import Role
+from lit_compacter.splits import Load, Role
 from lit_compacter.tasks import Task, find_task
 
 IGNORE = -100  # label that the loss leaves out
@@ -90,9 +90,10 @@ class GlueDataModule(LightningDataModule):
             "test": ("test",),
             "predict": ("predict",),
         }
+        load = cache(self._load)  # a split may make two roles of one official file
         for role in needed[stage]:
             if role not in self.data:
-                self.data[role] = self._tokenised(role)
+                self.data[role] = self._tokenised(role, load)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         data = self.data["train"]
@@ -123,16 +124,15 @@ class GlueDataModule(LightningDataModule):
             rows = from_hub(*self.task.hub, official_split)
         else:
             rows = from_files(self.task.files, official_split, self.task.labels, Path(self.data_dir))
-        texts = {
-            "source": [self.task.source(row, self.add_task_name) for row in rows],
-            "target": [self.task.target(row) for row in rows],
-            "idx": list(rows["idx"]),
-        }
+        texts = [
+            {"source": self.task.source(row, self.add_task_name), "target": self.task.target(row), "idx": row["idx"]}
+            for row in rows
+        ]
         # Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
         key = Hasher.hash((texts, self.tokenizer.backend_tokenizer.to_str(), self.max_source_length))
         folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
         folder.mkdir(parents=True, exist_ok=True)
-        return datasets.Dataset.from_dict(texts).map(
+        return datasets.Dataset.from_list(texts).map(
             self._tokenise,
             batched=True,
             new_fingerprint=key,
@@ -140,11 +140,11 @@ class GlueDataModule(LightningDataModule):
             desc=f"tokenising {self.task.name} {official_split}",
         )
 
-    def _tokenised(self, role: str) -> datasets.Dataset:
+    def _tokenised(self, role: str, load: Load) -> datasets.Dataset:
         if role == "predict":
-            return self._load("test")
+            return load("test")
         split_role: Role = role  # type: ignore[assignment]
-        return self.task.split(split_role, self._load, self.data_seed)
+        return self.task.split(split_role, load, self.data_seed)
 
     def _tokenise(self, texts: dict[str, list[str]]) -> dict[str, list[Any]]:
         input_ids = self.tokenizer(texts["source"], truncation=True, max_length=self.max_source_length).input_ids

@@ -39,9 +39,9 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
             return _random(config)
         # Trained tensors need float32, whatever precision the file was stored in.
         return T5ForConditionalGeneration.from_pretrained(name, config=config, dtype=torch.float32)
+    except UserError:
+        raise
     except (OSError, ValueError, SafetensorError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(
             f"cannot load the model {name!r}: {first_line(error)}; "
             "offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"

@@ -28,12 +28,12 @@ def test_what_a_user_sees(first_run: tuple[Path, str]) -> None:
     assert str(folder) in line
 
 
-def test_the_printed_test_command_works(trained: Path, tmp_path: Path) -> None:
-    config, best = trained / "config.yaml", trained / "checkpoints/best.ckpt"
-    printed = f"python main.py test --config {config} --ckpt_path {best}"
-    result = run_cli(*shlex.split(printed)[2:], f"--trainer.default_root_dir={tmp_path / 'more'}")
+def test_the_printed_test_command_works(first_run: tuple[Path, str], tmp_path: Path) -> None:
+    (line,) = [line for line in first_run[1].splitlines() if line.startswith("test it: python main.py ")]
+    printed = shlex.split(line.removeprefix("test it: python main.py "))
+    result = run_cli(*printed, f"--trainer.default_root_dir={tmp_path / 'more'}")
     assert result.returncode == 0, result.stderr
-    assert only_folder(tmp_path / "more") != trained
+    assert only_folder(tmp_path / "more") != first_run[0]
 
 
 def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
