@@ -20,7 +20,7 @@ from lit_compacter.errors import UserError
 
 BLOCK = "lit_compacter"
 FORMAT = 1
-FIELDS = {"format", "method", "options", "task", "inputs", "model_name", "backbone"}
+FIELDS = {"format", "method", "options", "task", "inputs", "majority", "model_name", "backbone"}
 
 
 def names_to_save(model: nn.Module, base: Iterable[str]) -> set[str]:

@@ -19,13 +19,13 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from transformers.utils import logging as transformers_logging
 
-from lit_compacter import checkpoint, run_folder
+from lit_compacter import checkpoint, run_folder, show
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods import METHODS
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
-from lit_compacter.reports import PredictionFile, RunConfig, TrainableSummary, finish
+from lit_compacter.reports import DataSummary, PredictionFile, RunConfig, TrainableSummary, finish
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -37,12 +37,15 @@ class CLI(LightningCLI):
     run_config: RunConfig | None = None
 
     def __init__(self, args: ArgsType = None) -> None:
+        words = sys.argv[1:] if args is None else args
+        # A parser takes half a second to build, so where the verb stands first only its own is built.
+        self.verbs = tuple(words[:1]) if isinstance(words, list) and words[:1] and words[0] in VERBS else VERBS
         super().__init__(
             T5Module,
             GlueDataModule,
             args=args,
             parser_class=Parser,
-            parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in VERBS},
+            parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in self.verbs},
             save_config_callback=None,
             load_from_checkpoint_support=False,
             auto_configure_optimizers=False,
@@ -50,12 +53,12 @@ class CLI(LightningCLI):
 
     # The options
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         # A checkpoint is never unpickled into more than plain values, so that is no option.
-        return {verb: skip | {"weights_only"} for verb, skip in LightningCLI.subcommands().items()}
+        return {verb: LightningCLI.subcommands()[verb] | {"weights_only"} for verb in self.verbs}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        kwargs.setdefault("description", "Fine-tune T5 with Compacter. `main.py show` prints what a task looks like.")
         parser = self.parser_class(**kwargs)
         parser.add_argument(
             "-c",
@@ -141,10 +144,11 @@ class CLI(LightningCLI):
         config = self._parser(self.subcommand).dump(options, skip_unset=False)
         self.run_config = RunConfig(self.folder, config)
         if self.subcommand != "fit":
-            return [self.run_config, PredictionFile(self.folder)]
+            return [self.run_config, DataSummary(), PredictionFile(self.folder)]
         checkpoints = self.folder / run_folder.CHECKPOINTS
         return [
             self.run_config,
+            DataSummary(),
             TrainableSummary(),
             checkpoint.BestCheckpoint(checkpoints, self.options.ckpt_path),
             # After `best`, whose state it holds. Lightning's own save_last writes only when a best one was written.
@@ -187,7 +191,8 @@ def defaults_from(ckpt_path: str) -> dict[str, Any]:
         raise UserError(f"{ckpt_path} was made with method {block['method']!r}; expected one of {', '.join(METHODS)}")
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
     method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
-    return {"model.method": method} | {f"data.{name}": value for name, value in block["inputs"].items()}
+    inputs = block["inputs"] | {"trained_on": block["task"]}
+    return {"model.method": method} | {f"data.{name}": value for name, value in inputs.items()}
 
 
 def main(args: ArgsType = None) -> None:
@@ -195,7 +200,11 @@ def main(args: ArgsType = None) -> None:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     quieten()
     try:
-        CLI(args)
+        arguments = sys.argv[1:] if args is None else args
+        if isinstance(arguments, list) and arguments[:1] == ["show"]:
+            show.main(arguments[1:])
+        else:
+            CLI(args)
     except (UserError, MisconfigurationException, ModuleNotFoundError) as error:
         if "--debug" in (sys.argv if args is None else args):
             raise
@@ -204,7 +213,8 @@ def main(args: ArgsType = None) -> None:
 
 
 def quieten() -> None:
-    """Silence advice that does not concern our users."""
+    """Warnings of one line, and none that does not concern our users."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every process evaluates everything

@@ -1,23 +1,26 @@
 """Rows → split → text pair → tokens → batches."""
 
-from functools import cache, lru_cache, partial
+import warnings
+from collections import Counter
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from datasets.fingerprint import Hasher
-from jsonargparse.typing import PositiveInt
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError
+from lit_compacter.options import DataOptions
 from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
-from lit_compacter.sources import from_files, from_hub
-from lit_compacter.splits import Load, Role
-from lit_compacter.tasks import Task, find_task
+from lit_compacter.sources import Row, from_file, from_files, from_hub
+from lit_compacter.splits import Load, Role, shuffled
+from lit_compacter.tasks import OWN, find_task
+from lit_compacter.tasks.own import warn_of_equal_files
+from lit_compacter.tokens import Example, load_tokenizer, tokenised
 
 IGNORE = -100  # label that the loss leaves out
 
@@ -25,57 +28,32 @@ Batch = dict[str, Any]
 
 
 class GlueDataModule(LightningDataModule):
-    """GLUE and SuperGLUE tasks as pairs of texts.
+    """GLUE, SuperGLUE and the user's own tasks as pairs of texts.
 
     Args:
-        task: Name of the task, such as rte, mrpc or boolq; an unknown one lists all.
-        model_name: Hub name or folder of the model whose tokenizer is used.
-        data_dir: Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub.
-        batch_size: Examples per batch and process, in training and evaluation.
-        max_source_length: Longest input in tokens; what is longer is cut at its end.
-        add_task_name: Begin each input with the task's name. The paper does so for full fine-tuning, BitFit, prompt
-            tuning and Intrinsic-SAID, and not for adapters.
-        data_seed: Seed of the split of the official validation set into validation and test.
-        seed: Seed of the order of training batches.
+        options: The fields of `DataOptions`.
     """
 
-    def __init__(
-        self,
-        task: str,
-        model_name: str,
-        data_dir: str | None = None,
-        batch_size: PositiveInt = 100,  # type: ignore[valid-type]
-        max_source_length: PositiveInt = 128,  # type: ignore[valid-type]
-        add_task_name: bool = False,
-        data_seed: int = 42,
-        seed: int = 42,
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.task: Task = find_task(task)
-        self.model_name = model_name
-        self.data_dir = data_dir
-        self.batch_size = int(batch_size)
-        self.max_source_length = int(max_source_length)
-        self.add_task_name = add_task_name
-        self.data_seed = data_seed
-        self.seed = seed
+        self.options = DataOptions(**options)
+        self.task = find_task(self.options)
         self.data: dict[str, datasets.Dataset] = {}
-
-    @property
-    def input_options(self) -> dict[str, Any]:
-        """What must be the same in training and evaluation: how inputs are made, and which rows are held out."""
-        names = ("add_task_name", "max_source_length", "data_seed")
-        return {name: getattr(self, name) for name in names}
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The backbone's tokenizer."""
-        return load_tokenizer(self.model_name)
+        return load_tokenizer(self.options.model_name)
 
     @property
     def max_target_length(self) -> int:
-        """Tokens to generate: one more than the longest valid output, so that a longer one is not taken for it."""
-        return 1 + max(len(ids) for ids in self.tokenizer(self.task.target_texts).input_ids)
+        """Tokens of the longest target, and to generate."""
+        return self.options.max_target_length or self.task.answer.max_tokens(self.tokenizer)
+
+    @property
+    def most_common_target(self) -> str:
+        """The majority label of the training rows, as target text."""
+        return Counter(targets[0] for targets in self.data["train"]["targets"]).most_common(1)[0][0]
 
     def prepare_data(self) -> None:
         """Download and tokenise once per machine; `setup` finds the result in the cache."""
@@ -90,15 +68,20 @@ class GlueDataModule(LightningDataModule):
             "test": ("test",),
             "predict": ("predict",),
         }
-        load = cache(self._load)  # a split may make two roles of one official file
+        if stage == "fit" and self.task.name == OWN:
+            warn_of_equal_files(self.options)
+        load = cache(self._load)  # a split may make two roles of one official set
         for role in needed[stage]:
             if role not in self.data:
-                self.data[role] = self._tokenised(role, load)
+                lengths = self.options.max_source_length, self.max_target_length
+                self.data[role] = tokenised(self._examples(role, load), self.tokenizer, *lengths)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        data = self.data["train"]
+        data, options = self.data["train"], self.options
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(data, LengthGroupedBatches(data["length"], self.batch_size, self.seed, rank, world_size))
+        return self._loader(
+            data, LengthGroupedBatches(data["length"], options.batch_size, options.seed, rank, world_size)
+        )
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("validation")
@@ -110,7 +93,8 @@ class GlueDataModule(LightningDataModule):
         return self._evaluation_loader("predict")
 
     def _evaluation_loader(self, role: str) -> DataLoader[Batch]:
-        return self._loader(self.data[role], LongestFirstBatches(self.data[role]["length"], self.batch_size))
+        data = self.data[role]
+        return self._loader(data, LongestFirstBatches(data["length"], self.options.batch_size))
 
     def _loader(self, data: datasets.Dataset, batches: LengthGroupedBatches | LongestFirstBatches) -> DataLoader[Batch]:
         # The sampler yields whole batches of indices: the data set fetches each in one read, and Lightning finds
@@ -118,56 +102,55 @@ class GlueDataModule(LightningDataModule):
         collate = partial(pad, pad_token_id=self.tokenizer.pad_token_id)
         return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
 
-    def _load(self, official_split: str) -> datasets.Dataset:
-        """Text pairs of an official split and their tokens, in official order."""
-        if self.data_dir is None:
-            rows = from_hub(*self.task.hub, official_split)
-        else:
-            rows = from_files(self.task.files, official_split, self.task.labels, Path(self.data_dir))
-        texts = [
-            {"source": self.task.source(row, self.add_task_name), "target": self.task.target(row), "idx": row["idx"]}
-            for row in rows
-        ]
-        # Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
-        key = Hasher.hash((texts, self.tokenizer.backend_tokenizer.to_str(), self.max_source_length))
-        folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
-        folder.mkdir(parents=True, exist_ok=True)
-        return datasets.Dataset.from_list(texts).map(
-            self._tokenise,
-            batched=True,
-            new_fingerprint=key,
-            cache_file_name=str(folder / f"{self.task.name}-{official_split}-{key}.arrow"),
-            desc=f"tokenising {self.task.name} {official_split}",
-        )
+    def _load(self, official_split: str) -> list[Row]:
+        if self.task.hub is None:
+            return from_files(self.task, self.task.files, official_split, Path())
+        if self.options.data_dir is None:
+            return from_hub(self.task, *self.task.hub, official_split)
+        return from_files(self.task, self.task.files, official_split, Path(self.options.data_dir))
 
-    def _tokenised(self, role: str, load: Load) -> datasets.Dataset:
+    def _rows(self, role: str, load: Load) -> list[Row]:
+        """The rows of train, validation, test or predict; those of predict name the `split` that they come from."""
+        options, task = self.options, self.task
         if role == "predict":
-            return load("test")
+            if options.predict_file is not None:
+                path = Path(options.predict_file)
+                return [row | {"split": path.name} for row in from_file(task, path)]
+            return [row | {"split": split} for split in task.leaderboard or ("test",) for row in load(split)]
+        split = task.split if options.split == "paper" else task.official
         split_role: Role = role  # type: ignore[assignment]
-        return self.task.split(split_role, load, self.data_seed)
+        rows = split(split_role, load, options.data_seed)
+        if not rows:
+            raise UserError(f"task {task.name} has too few rows: none is left for {role}")
+        if any(row["label"] is None for row in rows):
+            raise UserError(
+                f"rows of {task.name} for {role} have no labels; a benchmark's test set is for predict, "
+                "which writes the file that the leaderboard scores"
+            )
+        if role == "train" and options.max_train_samples is not None:
+            if options.max_train_samples > len(rows):
+                warnings.warn(
+                    f"data.max_train_samples is more than the {len(rows)} training rows there are", stacklevel=2
+                )
+            rows = shuffled(rows, options.data_seed)[: options.max_train_samples]
+        return rows
 
-    def _tokenise(self, texts: dict[str, list[str]]) -> dict[str, list[Any]]:
-        input_ids = self.tokenizer(texts["source"], truncation=True, max_length=self.max_source_length).input_ids
-        labels = self.tokenizer(texts["target"]).input_ids
-        return {"input_ids": input_ids, "labels": labels, "length": [len(ids) for ids in input_ids]}
-
-
-@lru_cache(maxsize=4)
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model on the hub or in a folder.
-
-    Raises:
-        UserError: There is none at `name`.
-    """
-    if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
-        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
-    try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot load a tokenizer from {name!r}: {first_line(error)}; "
-            "offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
-        ) from error
+    def _examples(self, role: str, load: Load) -> list[Example]:
+        """Text pairs; of a training row one for each right answer."""
+        groups: dict[Any, int] = {}
+        examples = []
+        for number, row in enumerate(self._rows(role, load)):
+            example = {
+                "pieces": self.task.pieces(row, self.options.add_task_name),
+                "idx": row["idx"],
+                "group": groups.setdefault(row.get("group", number), len(groups)),
+                "split": row.get("split", role),
+                "row": number,
+            }
+            targets = self.task.targets(row)
+            answers = [[target] for target in targets] if role == "train" else [targets]
+            examples += [example | {"targets": answer} for answer in answers]
+        return examples
 
 
 def pad(rows: dict[str, list[Any]], pad_token_id: int) -> Batch:
@@ -178,9 +161,8 @@ def pad(rows: dict[str, list[Any]], pad_token_id: int) -> Batch:
         "input_ids": _stack(inputs, pad_token_id),
         "attention_mask": _stack([torch.ones_like(ids) for ids in inputs], 0),
         "labels": _stack(labels, IGNORE),
-        "source": rows["source"],
-        "target": rows["target"],
-        "idx": rows["idx"],
+        "source": ["".join(pieces) for pieces in rows["pieces"]],
+        **{name: rows[name] for name in ("targets", "group", "split", "idx", "row")},
     }
 
 

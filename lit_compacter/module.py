@@ -15,7 +15,7 @@ from transformers import T5ForConditionalGeneration, get_linear_schedule_with_wa
 from lit_compacter import checkpoint
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
-from lit_compacter.metrics import TextMetrics
+from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.t5 import fingerprint, load_backbone
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class T5Module(LightningModule):
         self.pretrained = pretrained
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
+        self.majority = ""  # the most common target of training: what stands in a leaderboard's file for no answer
 
     # What the model is
 
@@ -76,8 +77,10 @@ class T5Module(LightningModule):
     def setup(self, stage: str) -> None:
         data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
-        self.input_options = data.input_options
-        self.metrics = TextMetrics(self.task.metrics, self.task.target_texts)
+        self.inputs = data.options.inputs
+        self.metrics = AnswerMetrics(self.task.answer, self.task.metrics)
+        if stage == "fit":
+            self.majority = data.most_common_target
         if str(self.trainer.precision).startswith("16"):
             warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
 
@@ -130,7 +133,7 @@ class T5Module(LightningModule):
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 
     def validation_step(self, batch: "Batch", batch_idx: int) -> None:
-        self.metrics.update(self.generate(batch), batch["target"])
+        self.metrics.update(self.generate(batch), batch["targets"], batch["group"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -147,14 +150,16 @@ class T5Module(LightningModule):
         self.metrics.reset()
 
     def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
-        """One record per example: idx, source, prediction, its label word (None for no label) and a known target."""
-        words = dict(zip(self.task.target_texts, self.task.labels, strict=True))
-        columns = zip(batch["idx"], batch["source"], self.generate(batch), batch["target"], strict=True)
-        return [
-            {"idx": idx, "source": source, "prediction": prediction, "label": words.get(prediction.strip())}
-            | ({"target": target} if target else {})
-            for idx, source, prediction, target in columns
-        ]
+        """One record per example: its row, and what predictions.jsonl says of it (prediction: None for no answer)."""
+        columns = (batch[name] for name in ("row", "split", "idx", "source", "targets"))
+        official = self.task.answer.official
+        records = []
+        for row, split, idx, source, targets, text in zip(*columns, self.generate(batch), strict=True):
+            known = [official(target) for target in targets]
+            target = {"target": known[0] if len(known) == 1 else known} if known else {}
+            record = {"row": row, "split": split, "idx": idx, "source": source, "prediction": official(text)}
+            records.append(record | target | {"raw_text": text})
+        return records
 
     # Checkpoints
 
@@ -169,7 +174,8 @@ class T5Module(LightningModule):
             "method": type(self.method).__name__,
             "options": dataclasses.asdict(self.method),  # type: ignore[call-overload]
             "task": self.task.name,
-            "inputs": self.input_options,
+            "inputs": self.inputs,
+            "majority": self.majority,
             "model_name": self.model_name,
             "backbone": self.backbone,
         }
@@ -180,7 +186,9 @@ class T5Module(LightningModule):
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
         resume = bool(self.trainer.training)
         checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
-        if not resume and state[checkpoint.BLOCK]["task"] != self.task.name:
-            warnings.warn(f"the checkpoint was trained on {state[checkpoint.BLOCK]['task']}", stacklevel=2)
+        theirs = state[checkpoint.BLOCK]
+        self.majority = theirs["majority"]
+        if not resume and theirs["task"] not in (self.task.name, *self.task.trained_on):
+            warnings.warn(f"the checkpoint was trained on {theirs['task']}", stacklevel=2)
         if resume:
             checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)

@@ -2,16 +2,20 @@
 
 import csv
 import json
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from lit_compacter import run_folder
 from lit_compacter.checkpoint import BestCheckpoint
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.leaderboard import write_leaderboard
 from lit_compacter.module import T5Module
 
 console = Console()
@@ -52,6 +56,25 @@ class TrainableSummary(Callback):
         console.print(table)
 
 
+class DataSummary(Callback):
+    """Says how many rows a verb works on, and how many of them are cut."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        if trainer.is_global_zero:
+            for role, rows in data.data.items():
+                console.print(f"{role}: {len(rows):,} examples; {cut_rows(rows, data.options.max_source_length)}")
+
+
+def cut_rows(rows: Dataset, limit: int) -> str:
+    """`12 (3.0 %) are longer than 128 tokens and lose the end of their longest field`."""
+    cut = sum(tokens > 0 for tokens in rows["cut"])
+    if not cut:
+        return f"none is longer than {limit} tokens"
+    share = 100 * cut / len(rows)
+    return f"{cut:,} ({share:.1f} %) are longer than {limit} tokens and lose the end of their longest field"
+
+
 def headline(trained: int, total: int) -> str:
     """`161,728 of 223 M parameters trained (0.073 %)`."""
     return f"{trained:,} of {_millions(total)} parameters trained ({100 * trained / total:.3f} %)"
@@ -82,14 +105,25 @@ class PredictionFile(Callback):
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:  # every process predicts everything
             return
-        self.records.sort(key=lambda record: record["idx"])
+        assert isinstance(pl_module, T5Module)
+        data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        self.records.sort(key=lambda record: record.pop("row"))
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
-        valid = sum(record["label"] is not None for record in self.records)
-        invalid = 1 - valid / len(self.records)
+        invalid = sum(record["prediction"] is None for record in self.records) / len(self.records)
         run_folder.add_metrics(self.folder, {"predict/rows": len(self.records), "predict/invalid": round(invalid, 6)})
-        console.print(f"{len(self.records)} predictions in {path} ({100 * invalid:.1f} % are no label)")
+        console.print(
+            f"{len(self.records)} predictions in {path} ({100 * invalid:.1f} % are no answer)", soft_wrap=True
+        )
+        if data.options.predict_file is None:
+            for name in write_leaderboard(self.folder, data.task, self.records, pl_module.majority):
+                console.print(f"for the leaderboard: {name}", soft_wrap=True)
+            if len(self.records) < len(data.data["predict"]):
+                warnings.warn(
+                    "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
+                    stacklevel=2,
+                )
 
 
 def finish(trainer: Trainer, folder: Path, verb: str) -> None:

@@ -20,6 +20,7 @@ BLOCK = {
     "options": {"reduction": 32, "phm_dim": 4},
     "task": "rte",
     "inputs": {"max_source_length": 128},
+    "majority": "0",
     "model_name": "a/model",
     "backbone": {"d_model": 768, "weights": "ab"},
 }
@@ -98,7 +99,7 @@ def test_foreign_and_newer(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has format 2, this version reads format 1"):
         checkpoint.read(saved(tmp_path / "y.ckpt", format=2))
     torch.save({"state_dict": {}, "lit_compacter": {"format": 1}}, tmp_path / "z.ckpt")
-    with pytest.raises(UserError, match="block lacks backbone, inputs, method"):
+    with pytest.raises(UserError, match="block lacks backbone, inputs, majority, method"):
         checkpoint.read(tmp_path / "z.ckpt")
     with pytest.raises(UserError, match="no checkpoint"):
         checkpoint.read(tmp_path / "none.ckpt")

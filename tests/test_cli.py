@@ -99,7 +99,12 @@ def test_keys_of_a_checkpoint(tmp_path: Path) -> None:
         "method": "Compacter",
         "options": {"reduction": 4, "where": ("feed_forward",), "phm_dim": 4, "rank": 1},
         "task": "rte",
-        "inputs": {"add_task_name": False, "max_source_length": 64, "data_seed": 42},
+        "inputs": {
+            **{"add_task_name": False, "max_source_length": 64, "max_target_length": None, "split": "paper"},
+            **{"data_seed": 42, "max_train_samples": None},
+            **{"source": None, "target": None, "labels": None, "metrics": None},
+        },
+        "majority": "0",
         "model_name": str(tmp_path / "model"),
         "backbone": {},
     }
@@ -127,7 +132,8 @@ def test_predict_writes_every_row_in_order(trained: Path, tmp_path: Path) -> Non
     folder = only_folder(tmp_path / "more")
     records = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [record["idx"] for record in records] == list(range(200))
-    assert records[0]["source"].startswith("sentence1: ") and "prediction" in records[0] and "target" not in records[0]
+    assert records[0].keys() == {"split", "idx", "source", "prediction", "raw_text"}
+    assert records[0]["source"].startswith("sentence1: ")
     assert json.loads((folder / "metrics.json").read_text())["predict/rows"] == 200
 
 

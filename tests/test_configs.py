@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 import yaml
-from pytorch_lightning.cli import LightningArgumentParser
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lit_compacter.cli import CLI, VERBS
 from lit_compacter.methods import METHODS
@@ -94,4 +94,4 @@ def test_trainer_files_compose(file: str) -> None:
 
 
 def test_verbs_are_lightnings() -> None:
-    assert tuple(CLI.subcommands()) == VERBS
+    assert tuple(LightningCLI.subcommands()) == VERBS

@@ -1,5 +1,6 @@
 """From files to padded batches."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,92 +10,136 @@ from transformers import AutoTokenizer
 
 from lit_compacter.datamodule import GlueDataModule, pad
 from lit_compacter.errors import UserError
-from tests.conftest import DEMO, TINY
+from tests.benchmark import BENCHMARKS
+from tests.conftest import DEMO, TINY, shared
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GlueDataModule:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    return GlueDataModule("rte", str(TINY), data_dir=str(DEMO), batch_size=16, max_source_length=32)
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def make(task: str, data_dir: Path, *stages: str, **more: Any) -> GlueDataModule:
+    options = {"model_name": str(TINY), "batch_size": 16, "max_source_length": 64} | more
+    data = GlueDataModule(task=task, data_dir=str(data_dir), **options)
+    for stage in stages:
+        data.setup(stage)
+    return data
 
 
 def test_padding() -> None:
-    columns: dict[str, list[Any]] = {
-        "input_ids": [[5, 6, 1], [7, 1]],
-        "labels": [[8, 1], [1]],
-        "source": ["", ""],
-        "target": ["", ""],
-    }
-    batch = pad(columns | {"idx": [0, 1]}, pad_token_id=0)
+    columns: dict[str, list[Any]] = {"input_ids": [[5, 6, 1], [7, 1]], "labels": [[8, 1], [1]]}
+    columns |= {name: [[], []] for name in ("pieces", "targets", "group", "split", "idx", "row")}
+    batch = pad(columns, pad_token_id=0)
     assert batch["input_ids"].tolist() == [[5, 6, 1], [7, 1, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[8, 1], [1, -100]]
 
 
-def test_batches_are_the_tokenised_text(data: GlueDataModule) -> None:
-    data.setup("fit")
+def test_batches_are_the_tokenised_text() -> None:
     tokenizer = AutoTokenizer.from_pretrained(TINY)
-    batch = next(iter(data.train_dataloader()))
+    batch = next(iter(make("rte", DEMO, "fit").train_dataloader()))
     for ids, mask, source in zip(batch["input_ids"], batch["attention_mask"], batch["source"], strict=True):
-        expected = tokenizer(source, truncation=True, max_length=32).input_ids
+        expected = tokenizer(source).input_ids
         assert ids[mask.bool()].tolist() == expected and expected[-1] == tokenizer.eos_token_id
-    targets = [tokenizer.decode(ids[ids != -100], skip_special_tokens=True) for ids in batch["labels"]]
-    assert targets == batch["target"] and set(targets) == {"0", "1"}
+    targets = [[tokenizer.decode(ids[ids != -100], skip_special_tokens=True)] for ids in batch["labels"]]
+    assert targets == batch["targets"] and {target for (target,) in targets} == {"0", "1"}
 
 
-def test_roles(data: GlueDataModule) -> None:
-    for stage in ("fit", "test", "predict"):
-        data.setup(stage)
-    assert {role: len(rows) for role, rows in data.data.items()} == {
+def test_roles() -> None:
+    data = make("rte", DEMO, "fit", "test", "predict").data
+    assert {role: len(rows) for role, rows in data.items()} == {
         "train": 2000,
         "validation": 400,
         "test": 400,
         "predict": 200,
     }
-    held_out = set(data.data["validation"]["source"]) | set(data.data["test"]["source"])
-    assert len(held_out) == 800 and not held_out & set(data.data["train"]["source"])
-    assert set(data.data["predict"]["target"]) == {""}
+    sources = {role: {"".join(pieces) for pieces in rows["pieces"]} for role, rows in data.items()}
+    held_out = sources["validation"] | sources["test"]
+    assert len(held_out) == 800 and not held_out & sources["train"]
+    assert list(data["predict"]["targets"]) == [[]] * 200
 
 
-def test_tokens_are_cached_by_content(data: GlueDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data.setup("test")
-    files = {path.name for path in (tmp_path / "lit_compacter").iterdir()}
-
-    def never(self: GlueDataModule, texts: object) -> None:
-        raise AssertionError("tokenised again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(GlueDataModule, "_tokenise", never)
-        again = GlueDataModule("rte", str(TINY), data_dir=str(DEMO), max_source_length=32)
-        again.setup("test")
-        assert again.data["test"]["input_ids"] == data.data["test"]["input_ids"]
-    longer = GlueDataModule("rte", str(TINY), data_dir=str(DEMO), max_source_length=48)
-    longer.setup("test")
-    assert {path.name for path in (tmp_path / "lit_compacter").iterdir()} > files
+def test_official_split() -> None:
+    data = make("rte", DEMO, "fit", split="official")
+    assert (len(data.data["train"]), len(data.data["validation"])) == (2000, 800)
+    with pytest.raises(UserError, match="rows of rte for test have no labels; a benchmark's test set is for predict"):
+        data.setup("test")
 
 
-def test_generation_may_go_one_token_past_the_longest_label(data: GlueDataModule) -> None:
+def test_few_training_rows_are_nested() -> None:
+    some, more = (make("rte", DEMO, "fit", max_train_samples=count) for count in (100, 500))
+    assert (len(some.data["train"]), len(more.data["train"])) == (100, 500)
+    assert set(some.data["train"]["idx"]) < set(more.data["train"]["idx"])
+    assert len(some.data["validation"]) == 400
+    others = make("rte", DEMO, "fit", max_train_samples=100, data_seed=1)
+    assert set(others.data["train"]["idx"]) != set(some.data["train"]["idx"])
+
+
+def test_questions_stay_together(tmp_path: Path) -> None:
+    BENCHMARKS["multirc"].write_files(tmp_path)
+    data = make("multirc", tmp_path, "fit", "test").data
+    questions = [{idx["question"] for idx in data[role]["idx"]} for role in ("validation", "test")]
+    assert questions[0] and questions[1] and not questions[0] & questions[1]
+    groups = [[list(data["train"]["group"])[i] for i in rows] for rows in ([0, 1], [2], [3, 4, 5])]
+    assert groups == [[0, 0], [1], [2, 2, 2]]
+
+
+def test_several_answers(tmp_path: Path) -> None:
+    """A training row per answer, one evaluation row per query."""
+    BENCHMARKS["record"].write_files(tmp_path)
+    data = make("record", tmp_path, "fit", "test").data
+    train = data["train"]
+    assert len(set(train["idx"])) == 11 and len(train) == len(
+        {(i, t[0]) for i, t in zip(train["idx"], train["targets"], strict=True)}
+    )
+    assert all(len(targets) == 1 for targets in train["targets"]) and len(train) > 11
+    assert len(data["validation"]) == 1 and len(data["test"]) == 6
+    assert list(data["test"]["targets"])[2] == ["Ann", "Bob"]
+
+
+def test_predict_reads_every_test_set_in_official_order(tmp_path: Path) -> None:
+    BENCHMARKS["mnli"].write_files(tmp_path)
+    rows = make("mnli", tmp_path, "predict").data["predict"]
+    assert list(rows["split"]) == ["test_matched"] * 5 + ["test_mismatched"] * 5
+    assert list(rows["idx"]) == [*range(5), *range(5)] and list(rows["row"]) == list(range(10))
+
+
+def test_predict_file(tmp_path: Path) -> None:
+    path = tmp_path / "my.jsonl"
+    path.write_text(json.dumps({"sentence1": "Tom eats.", "sentence2": "He eats.", "label": "entailment"}) + "\n")
+    rows = make("rte", tmp_path / "none", "predict", predict_file=str(path)).data["predict"].to_list()
+    assert [(row["split"], row["idx"], row["targets"]) for row in rows] == [("my.jsonl", 0, ["0"])]
+
+
+def test_task_name_prefix() -> None:
+    data = make("rte", DEMO, "test", add_task_name=True)
+    assert all(pieces[0] == "rte sentence1: " for pieces in data.data["test"]["pieces"])
+
+
+def test_longest_target() -> None:
+    data = make("rte", DEMO)
     assert data.max_target_length == 1 + len(data.tokenizer("0").input_ids)
+    assert make("rte", DEMO, max_target_length=7).max_target_length == 7
 
 
-def test_task_name_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    data = GlueDataModule("rte", str(TINY), data_dir=str(DEMO), add_task_name=True)
-    data.setup("test")
-    assert all(source.startswith("rte sentence1: ") for source in data.data["test"]["source"])
-
-
-def test_no_tokenizer(tmp_path: Path) -> None:
-    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load a tokenizer")):
-        data = GlueDataModule("rte", str(name), data_dir=str(DEMO))
-        with pytest.raises(UserError, match=message):
-            data.setup("test")
-
-
-def test_training_order_follows_the_epoch(data: GlueDataModule) -> None:
-    data.setup("fit")
-    loader = data.train_dataloader()
+def test_training_order_follows_the_epoch() -> None:
+    loader = make("rte", DEMO, "fit").train_dataloader()
     first = [batch["idx"] for batch in loader]
     loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
     assert first != [batch["idx"] for batch in loader]
     assert torch.tensor([idx for batch in first for idx in batch]).sort().values.equal(torch.arange(2000))
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("rte", (2490, 138, 139)),
+        ("cb", (250, 28, 28)),
+        ("boolq", (32, 1635, 1635)),
+        ("record", (41, 3, 32)),  # 29 queries, 3 and 32
+    ],
+)
+def test_sizes_on_real_data(name: str, sizes: tuple[int, ...]) -> None:
+    data = make(name, shared("data", "glue" if name == "rte" else "superglue"), "fit", "test").data
+    assert tuple(len(data[role]) for role in ("train", "validation", "test")) == sizes

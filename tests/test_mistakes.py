@@ -26,6 +26,8 @@ def error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
 
 MISTAKES = {
     "unknown task": (["--data.task=rtee"], "unknown task 'rtee' (data.task); expected one of cola,"),
+    "training on diagnostics": (["--data.task=axb"], "a diagnostic set has no train rows: evaluate a model that was"),
+    "a split that is none": (["--data.split=offical"], "data.split"),
     "unknown key": (["--data.batchsize=3"], "did you mean 'data.batch_size'?"),
     "abbreviated key": (["--trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
     "unknown method option": (["--model.method.phm_dims=2"], "did you mean 'phm_dim'?"),

@@ -1,0 +1,179 @@
+"""What a task's answers are: labels, numbers or free text; from the benchmark's label to target text and back."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from transformers import PreTrainedTokenizerBase
+
+INVALID = -1.0  # the value of an output that is no answer
+
+
+class Answer(ABC):
+    """A kind of answer. A label is what a row says; a target is the text that the model learns to write for it."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def read(self, label: Any) -> Any:
+        """A label as files have it → a plain value, None where it is not known. Raises ValueError where it is none."""
+
+    def read_hub(self, label: Any) -> Any:
+        """A label as the hub has it → as files have it."""
+        return label
+
+    @abstractmethod
+    def targets(self, label: Any) -> list[str]:
+        """Every text that answers the row rightly; the first is the one to learn."""
+
+    @abstractmethod
+    def official(self, text: str) -> Any:
+        """A generated text as the benchmark writes it, None where it is no answer."""
+
+    @property
+    @abstractmethod
+    def default(self) -> str:
+        """A target, for where nothing is known."""
+
+    @abstractmethod
+    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        """Tokens of the longest target, its end included, and one more: a longer output is not taken for it."""
+
+
+class Valued(Answer):
+    """An answer that has a value; of free text, metrics compare the text itself."""
+
+    @abstractmethod
+    def value(self, text: str) -> float:
+        """A generated text as the number that metrics compare; `INVALID` where it is no answer."""
+
+
+@dataclass(frozen=True)
+class Labels(Valued):
+    """One of a few labels.
+
+    Attributes:
+        words: As files spell them (a JSON true is "true"), in the order of the hub's class ids.
+        texts: The target of each. Default: its index, as in the paper's code.
+        written: How the leaderboard's file has each. Default: `words`.
+    """
+
+    words: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    written: tuple[Any, ...] = ()
+    kind = "labels"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "texts", self.texts or tuple(str(index) for index in range(len(self.words))))
+        object.__setattr__(self, "written", self.written or self.words)
+
+    def read(self, label: Any) -> str | None:
+        if label is None or (str(label) == "-1" and "-1" not in self.words):
+            return None
+        word = plain(label)
+        if word not in self.words:
+            raise ValueError(f"unknown label {word!r}; expected one of {', '.join(self.words)}")
+        return word
+
+    def read_hub(self, label: int) -> str | None:
+        return self.words[label] if label >= 0 else None
+
+    def targets(self, label: str | None) -> list[str]:
+        return [] if label is None else [self.texts[self.words.index(label)]]
+
+    def value(self, text: str) -> float:
+        return self.texts.index(text.strip()) if text.strip() in self.texts else INVALID
+
+    def official(self, text: str) -> Any:
+        return self.written[self.texts.index(text.strip())] if text.strip() in self.texts else None
+
+    @property
+    def default(self) -> str:
+        return self.texts[0]
+
+    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        return 1 + max(len(ids) for ids in tokenizer(list(self.texts)).input_ids)
+
+
+@dataclass(frozen=True)
+class Number(Valued):
+    """A number, written in digits.
+
+    Attributes:
+        steps: So many values per unit, with one decimal: 5 puts STS-B's scores at the nearest 0.2, as T5 does. None:
+            as it is, to six digits.
+    """
+
+    steps: int | None = None
+    kind = "numbers"
+
+    def read(self, label: Any) -> float | None:
+        if label is None or label == "":
+            return None
+        if (number := _number(label)) is None:
+            raise ValueError(f"label {label!r} is not a number")
+        return number
+
+    def read_hub(self, label: float) -> float | None:
+        return None if label == -1 else label  # STS-B's test set
+
+    def targets(self, label: float | None) -> list[str]:
+        if label is None:
+            return []
+        return [f"{label:g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
+
+    def value(self, text: str) -> float:
+        number = _number(text)
+        return INVALID if number is None else number
+
+    def official(self, text: str) -> float | None:
+        return _number(text)
+
+    @property
+    def default(self) -> str:
+        return "0"
+
+    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        return 16
+
+
+@dataclass(frozen=True)
+class Text(Answer):
+    """Free text; one or several are right."""
+
+    kind = "text"
+
+    def read(self, label: Any) -> list[str] | None:
+        texts = label if isinstance(label, list) else [] if label is None else [label]
+        if not all(isinstance(text, str | int | float) for text in texts):
+            raise ValueError(f"answer {plain(label)}; expected a text or a list of texts")
+        return [plain(text) for text in texts] or None
+
+    def targets(self, label: Sequence[str] | None) -> list[str]:
+        return list(label or ())
+
+    def official(self, text: str) -> str:
+        return text.strip()
+
+    @property
+    def default(self) -> str:
+        return ""
+
+    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        return 128
+
+
+def plain(value: Any) -> str:
+    """A value as JSON spells it, a text as it is: true, 1, a b."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _number(given: Any) -> float | None:
+    try:
+        number = float(given)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

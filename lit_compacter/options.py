@@ -1,0 +1,95 @@
+"""Every option of the data module, as `--data.<name>` and as a key under `data:`; the docstrings are its help."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from jsonargparse.typing import PositiveInt
+
+Word: TypeAlias = str | bool | int | float
+
+
+@dataclass(kw_only=True)
+class InputOptions:
+    """What must be the same in training and evaluation: how inputs are made, and which rows are held out."""
+
+    add_task_name: bool = False
+    """Begin each input with the task's name. The paper does so for full fine-tuning, BitFit, prompt tuning and
+    Intrinsic-SAID, and not for adapters."""
+
+    max_source_length: PositiveInt = 128  # type: ignore[valid-type]
+    """Longest input in tokens. Of a longer one the end of its longest field is cut, so that all others survive."""
+
+    max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
+    """Longest target and generated answer in tokens. Default: what the labels need; 16 for numbers, 128 for text."""
+
+    split: Literal["paper", "official"] = "paper"
+    """Paper: the labelled rows make train, validation and test. Official: the benchmark's own sets, of which the test
+    set has no labels: predict writes the file that its leaderboard scores."""
+
+    data_seed: int = 42
+    """Seed of the split, and of max_train_samples."""
+
+    max_train_samples: PositiveInt | None = None  # type: ignore[valid-type]
+    """Train on so many rows, drawn by data_seed: fewer are among more, and the held-out sets stay whole."""
+
+    source: str | None = None
+    """Task text2text: the input, a template over columns such as "question: {question} context: {context}"."""
+
+    target: str | None = None
+    """Task text2text: the column that holds the answer."""
+
+    labels: list[Word] | None = None
+    """Task text2text: the values that the target can have. Default: any text, or any number for pearson, spearman."""
+
+    metrics: list[str] | None = None
+    """Task text2text: of accuracy, f1, macro_f1, matthews, exact_match for labels; pearson, spearman for numbers;
+    exact_match, f1, rouge for text. Default: accuracy for labels, exact_match and f1 for text."""
+
+
+@dataclass(kw_only=True)
+class DataOptions(InputOptions):
+    """All options of the data module."""
+
+    task: str
+    """Name of the task, such as rte, mrpc or boolq; text2text for your own files; an unknown one lists all."""
+
+    model_name: str
+    """Hub name or folder of the model whose tokenizer is used."""
+
+    data_dir: str | None = None
+    """Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub."""
+
+    train_file: str | None = None
+    """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""
+
+    validation_file: str | None = None
+    """Task text2text: rows that choose the best checkpoint."""
+
+    test_file: str | None = None
+    """Task text2text: rows for test and predict."""
+
+    predict_file: str | None = None
+    """Any other input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns. Default: the task's test
+    set."""
+
+    trained_on: str | None = None
+    """Task that the model was trained on, in whose form a diagnostic set (ax, axb, axg) is put to it. Default: the
+    checkpoint's."""
+
+    batch_size: PositiveInt = 100  # type: ignore[valid-type]
+    """Examples per batch and process, in training and evaluation."""
+
+    seed: int = 42
+    """Seed of the order of training batches."""
+
+    def __post_init__(self) -> None:
+        # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), int) and not isinstance(value, bool):
+                setattr(self, field.name, int(value))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The values of `InputOptions`."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(InputOptions)}

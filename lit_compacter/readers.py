@@ -1,0 +1,99 @@
+"""Rows of a file, each with the number of its line; everything that is not as it should be is named with both."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow
+import pyarrow.parquet
+
+from lit_compacter.errors import UserError, first_line
+
+Raw: TypeAlias = dict[str, Any]  # a row as the file has it
+NumberedRows: TypeAlias = Iterator[tuple[int, Raw]]
+
+
+def read_rows(path: Path, **table: Any) -> NumberedRows:
+    """The rows of a .csv, .tsv, .jsonl or .parquet file.
+
+    Args:
+        path: The file, in UTF-8 with or without a byte-order mark. A .csv may quote its fields; a .tsv does not, so
+            that a bare quote is text.
+        table: For .csv and .tsv: `header`, the names of the columns of a file without a header line; `drop_short`,
+            whether a row that lacks columns is no mistake: it comes out empty.
+
+    Yields:
+        Line (row in a .parquet file), from 1, and the row.
+
+    Raises:
+        UserError: The file is absent, of another kind, not UTF-8, or a row is not whole.
+    """
+    if path.suffix not in READERS:
+        raise UserError(f"{path} is of an unknown kind; expected one of {', '.join(READERS)}")
+    try:
+        yield from READERS[path.suffix](path, **table)
+    except FileNotFoundError as error:
+        raise UserError(f"no file {path.absolute()}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{path}:{number}: not UTF-8 text ({error.reason} at byte {error.start} of the line); "
+                    "convert the file to UTF-8"
+                ) from error
+
+
+def _read_table(
+    path: Path, delimiter: str, quoting: Any, header: Sequence[str] = (), drop_short: bool = False
+) -> NumberedRows:
+    lines = csv.reader(_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+    try:
+        names = tuple(header) or tuple(next(lines, ()))
+        for values in lines:
+            if len(values) == len(names):
+                yield lines.line_num, dict(zip(names, values, strict=True))
+            elif values and len(values) < len(names) and drop_short:
+                yield lines.line_num, {}
+            elif values:  # no empty line
+                raise UserError(f"{path}:{lines.line_num}: expected {len(names)} columns, found {len(values)}")
+    except csv.Error as error:
+        raise UserError(f"{path}:{lines.line_num}: {error}") from error
+
+
+def _read_jsonl(path: Path) -> NumberedRows:
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{path}:{number}: not a line of JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected a JSON object, in braces")
+        yield number, row
+
+
+def _read_parquet(path: Path) -> NumberedRows:
+    try:
+        batches = pyarrow.parquet.ParquetFile(path).iter_batches()
+        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path} is not a parquet file: {first_line(error)}") from error
+
+
+READERS: dict[str, Callable[..., NumberedRows]] = {
+    ".csv": partial(_read_table, delimiter=",", quoting=csv.QUOTE_MINIMAL),
+    ".tsv": partial(_read_table, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}

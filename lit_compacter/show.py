@@ -1,0 +1,98 @@
+"""`python main.py show --config copa.yaml`: what a task's examples look like before anything is trained on them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pytorch_lightning.cli import LightningArgumentParser
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from lit_compacter.answers import Answer, Labels
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
+from lit_compacter.reports import console, cut_rows
+
+EXAMPLES = 3
+PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
+MOST_COMMON = 10  # of free text
+BAR = 40  # characters of the longest bar
+
+# What the YAMLs of a run have besides; of `model` only the tokenizer is wanted.
+OTHERS: dict[str, Any] = {"trainer": dict, "seed_everything": int, "run_name": str, "ckpt_path": str, "debug": bool}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Parse the options of `show` and print what they ask for."""
+    parser = make_parser()
+    config = parser.instantiate(parser.parse_args(args))
+    show(config.data)
+
+
+def make_parser() -> LightningArgumentParser:
+    """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
+    parser = Parser(
+        prog="main.py show",
+        description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
+        "and how many rows are cut.",
+        default_config_files=[str(CONFIGS / "defaults.yaml")],
+    )
+    parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
+    parser.add_argument("--model", type=dict, help="Of a run's model only --model.model_name is needed.")
+    for name, kind in OTHERS.items():
+        parser.add_argument(f"--{name}", type=kind, help="Of a run; not needed here.")
+    parser.add_lightning_class_args(GlueDataModule, "data")
+    parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
+    return parser
+
+
+def show(data: GlueDataModule) -> None:
+    """Print three examples, the distribution of targets and of lengths, and how many rows are cut."""
+    role = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
+    data.setup("predict" if data.task.trained_on else "fit")
+    rows = data.data[role]
+    console.print(f"[bold]{data.task.name}[/]: {len(rows):,} examples to {role}")
+    for number in range(min(EXAMPLES, len(rows))):
+        console.print(example(rows[number], f"example {number + 1}"))
+    if role == "train":
+        console.print(targets_table(Counter(targets[0] for targets in rows["targets"]), data.task.answer))
+    lengths = np.array(rows["length"]) + np.array(rows["cut"])
+    console.print(lengths_table(lengths))
+    console.print(cut_rows(rows, data.options.max_source_length))
+
+
+def example(row: dict[str, Any], title: str) -> Panel:
+    """An input and its target, each with the number of its tokens."""
+    tokens = f"{row['length'] + row['cut']} tokens" + (f", of which {row['cut']} are cut" if row["cut"] else "")
+    text = Text.assemble(("source ", "bold"), (f"({tokens})\n", "dim"), "".join(row["pieces"]))
+    if row["targets"]:
+        text = Text.assemble(
+            text, ("\ntarget ", "bold"), (f"({len(row['labels'])} tokens)\n", "dim"), row["targets"][0]
+        )
+    return Panel(text, title=title, title_align="left")
+
+
+def targets_table(counts: Counter[str], answer: Answer) -> Table:
+    """How often each target occurs: all labels, or the most common texts."""
+    table = Table("target", "rows", "%", "", title="targets", title_justify="left")
+    most = max(counts.values())
+    words = dict(zip(answer.texts, answer.words, strict=True)) if isinstance(answer, Labels) else {}
+    for target, count in [(text, counts[text]) for text in words] or counts.most_common(MOST_COMMON):
+        meaning = f"{target} ({words[target]})" if words.get(target, target) != target else target
+        share = f"{100 * count / counts.total():.1f}"
+        table.add_row(Text(meaning), f"{count:,}", share, "█" * round(BAR * count / most))
+    if not words and len(counts) > MOST_COMMON:
+        table.add_row(f"{len(counts) - MOST_COMMON:,} others", "", "", "")
+    return table
+
+
+def lengths_table(lengths: npt.NDArray[np.int64]) -> Table:
+    """Percentiles of the inputs' lengths before cutting."""
+    table = Table(
+        *(f"{percent} %" for percent in PERCENTILES), title="source tokens, percentiles", title_justify="left"
+    )
+    table.add_row(*(f"{np.percentile(lengths, percent):.0f}" for percent in PERCENTILES))
+    return table

@@ -1,0 +1,103 @@
+"""What a task is: from a row of the benchmark to a pair of texts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lit_compacter.answers import Answer, plain
+from lit_compacter.metrics import check_metrics
+from lit_compacter.readers import Raw
+from lit_compacter.sources import Files, Row
+from lit_compacter.splits import Split, as_given, halve
+from lit_compacter.templates import Template
+
+# What a column can be, and how a message says so.
+KINDS: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    list: "a list",
+    (str, int, float): "a text or a number",
+}
+SCALAR = (str, int, float)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as text-to-text (paper, section 5.1).
+
+    Attributes:
+        name: What `--data.task` takes; also the prefix that some methods put before the input.
+        template: The input text.
+        answer: What the targets are.
+        metrics: Names of `metrics.METRICS` of that kind of answer; `score` is their mean.
+        files: The benchmark's own files.
+        hub: Repository and configuration on the Hugging Face hub; None where there is none.
+        columns: Columns of the hub's rows that are needed, and their type. Default: the template's, each a text.
+        label: The column that holds the label.
+        prepare: Makes the texts that the template names, and `group` where rows belong together.
+        split: Makes train, validation and test in the paper's way.
+        official: The same in the benchmark's own.
+        leaderboard: Unlabelled official split → the file that the benchmark's leaderboard takes for it.
+        trained_on: Tasks whose models this diagnostic set is for; their form is used.
+    """
+
+    name: str
+    template: Template
+    answer: Answer
+    metrics: tuple[str, ...]
+    files: Files
+    hub: tuple[str, str] | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    label: str = "label"
+    prepare: Callable[[Raw], Raw] = dict
+    split: Split = halve
+    official: Split = as_given
+    leaderboard: Mapping[str, str] = field(default_factory=dict)
+    trained_on: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        check_metrics(self.answer, self.metrics)
+        object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, str))
+        object.__setattr__(self, "prefix", self.prefix or self.name)
+
+    def row(self, raw: Raw, number: int) -> Row:
+        """A row of the hub's shape → texts, label, idx (default: its number) and group.
+
+        Raises:
+            ValueError: A column is absent, of another type, or the label is none of the task's.
+        """
+        for name, kind in self.columns.items():
+            if name not in raw:
+                raise ValueError(f"no field {name!r}; found {', '.join(map(repr, raw))}")
+            if not isinstance(raw[name], kind) or (kind is int and isinstance(raw[name], bool)):
+                raise ValueError(f"{name} is {plain(raw[name])}; expected {KINDS[kind]}")
+        idx = raw.get("idx", number)
+        if isinstance(idx, str):
+            if not idx.isdecimal():
+                raise ValueError(f"index {idx!r} is not a number")
+            idx = int(idx)
+        ready = self.prepare(raw | {"idx": idx})
+        names = (*self.template.columns, "idx", *(("group",) if "group" in ready else ()))
+        return {name: ready[name] for name in names} | {"label": self.answer.read(ready.get(self.label))}
+
+    def from_hub(self, raw: Raw) -> Raw:
+        """A row of the hub, its label as files have it."""
+        return raw | {self.label: self.answer.read_hub(raw[self.label])}
+
+    def pieces(self, row: Row, add_task_name: bool = False) -> list[str]:
+        """The model's input: literal and column texts in turn."""
+        first, *others = self.template.pieces(row)
+        return [f"{self.prefix} {first}" if add_task_name else first, *others]
+
+    def source(self, row: Row, add_task_name: bool = False) -> str:
+        """The model's input text."""
+        return "".join(self.pieces(row, add_task_name))
+
+    def targets(self, row: Row) -> list[str]:
+        """Every text that answers the row rightly; none where that is not known."""
+        return self.answer.targets(row["label"])
+
+    def in_form_of(self, other: "Task") -> "Task":
+        """The diagnostic set as rows of the task that the model was trained on."""
+        return replace(self, template=other.template.over(self.template.columns), prefix=other.prefix)

@@ -1,0 +1,63 @@
+"""The user's own task, without code: files, a template over their columns, and the column that holds the answer."""
+
+import filecmp
+import warnings
+from pathlib import Path
+
+from lit_compacter.answers import Answer, Labels, Number, Text, plain
+from lit_compacter.errors import UserError
+from lit_compacter.metrics import METRICS
+from lit_compacter.options import DataOptions
+from lit_compacter.sources import Files
+from lit_compacter.splits import as_given
+from lit_compacter.tasks.base import SCALAR, Task
+from lit_compacter.templates import Template
+
+OWN = "text2text"
+OPTIONS = ("train_file", "validation_file", "test_file", "source", "target", "labels", "metrics")
+DEFAULT_METRICS = {"labels": ("accuracy",), "numbers": ("pearson", "spearman"), "text": ("exact_match", "f1")}
+
+
+def own_task(options: DataOptions) -> Task:
+    """The task that `source`, `target`, `labels` and `metrics` describe.
+
+    Raises:
+        UserError: Source or target is missing or wrong, or a metric does not fit the kind of answer.
+    """
+    if not options.source or not options.target:
+        missing = "target, the column that holds the answer" if options.source else "source, the template of the input"
+        raise UserError(f"task {OWN} needs data.{missing}")
+    template = Template(options.source)
+    answer = _answer(options)
+    names = {split: getattr(options, f"{split}_file") for split in ("train", "validation", "test")}
+    return Task(
+        OWN,
+        template=template,
+        answer=answer,
+        metrics=tuple(options.metrics or DEFAULT_METRICS[answer.kind]),
+        files=Files(folder="", names=names),
+        columns=dict.fromkeys(template.columns, SCALAR),
+        label=options.target,
+        split=as_given,
+    )
+
+
+def only_of_own(options: DataOptions) -> str | None:
+    """An option that is given and that only this task has."""
+    return next((name for name in OPTIONS if getattr(options, name) is not None), None)
+
+
+def warn_of_equal_files(options: DataOptions) -> None:
+    """Warn where the validation rows are the training rows."""
+    train, validation = (Path(str(name)) for name in (options.train_file, options.validation_file))
+    if train.is_file() and validation.is_file() and filecmp.cmp(train, validation, shallow=False):
+        warnings.warn(f"{validation} holds what {train} holds: the score will say nothing of new rows", stacklevel=2)
+
+
+def _answer(options: DataOptions) -> Answer:
+    if options.labels is not None:
+        words = tuple(map(plain, options.labels))
+        if len(set(words)) < max(2, len(words)):
+            raise UserError(f"data.labels are {', '.join(words) or 'none'}; expected two or more, all different")
+        return Labels(words, texts=words)
+    return Number() if set(options.metrics or ()) & METRICS["numbers"].keys() else Text()

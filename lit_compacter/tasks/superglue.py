@@ -1,0 +1,218 @@
+"""The tasks of SuperGLUE (Wang et al., 2019)."""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from lit_compacter.answers import Labels, Text
+from lit_compacter.readers import Raw
+from lit_compacter.sources import jsonl
+from lit_compacter.splits import carve, only_test
+from lit_compacter.tasks.base import Task
+from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
+from lit_compacter.templates import fields
+
+BOOLEAN = Labels(("false", "true"))
+INDEX = Labels(("0", "1"), written=(0, 1))
+
+
+def _superglue(name: str, folder: str, **task: Any) -> Task:
+    """A task whose predictions go to the leaderboard as `<folder>.jsonl`."""
+    defaults: dict[str, Any] = {
+        "hub": ("aps/super_glue", name),
+        "files": jsonl(folder),
+        "leaderboard": {"test": f"{folder}.jsonl"},
+    }
+    return Task(name, **defaults | task)
+
+
+def _diagnostic(name: str, folder: str, **task: Any) -> Task:
+    """A labelled test set for models trained on RTE."""
+    files = jsonl(folder, {"test": f"{folder}.jsonl"})
+    options: dict[str, Any] = {"split": only_test, "official": only_test, "trained_on": ("rte", "superglue-rte")}
+    return _superglue(name, folder, files=files, answer=ENTAILMENT, **options, **task)
+
+
+# MultiRC: each answer to a question about a paragraph is judged by itself
+
+
+def multirc_rows(official: Raw) -> Iterator[Raw]:
+    """One row per answer of a paragraph's questions."""
+    for question in official["passage"]["questions"]:
+        for answer in question["answers"]:
+            yield {
+                "paragraph": official["passage"]["text"],
+                "question": question["question"],
+                "answer": answer["text"],
+                "idx": {"paragraph": official["idx"], "question": question["idx"], "answer": answer["idx"]},
+            } | ({"label": answer["label"]} if "label" in answer else {})
+
+
+def prepare_multirc(row: Raw) -> Raw:
+    """Markup is stripped; the answers to one question are a group."""
+    texts = {name: without_markup(row[name]) for name in ("question", "answer", "paragraph")}
+    idx = row["idx"]
+    return row | texts | ({"group": (idx["paragraph"], idx["question"])} if isinstance(idx, dict) else {})
+
+
+@lru_cache(maxsize=64)  # a paragraph comes with each of its answers
+def without_markup(text: str) -> str:
+    """Line breaks become spaces, bold print becomes plain."""
+    return text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
+
+
+# ReCoRD: which entity of the passage stands at the query's @placeholder?
+
+
+def record_rows(official: Raw) -> Iterator[Raw]:
+    """One row per query about a passage."""
+    passage = official["passage"]
+    entities = [passage["text"][entity["start"] : entity["end"] + 1] for entity in passage["entities"]]
+    for query in official["qas"]:
+        yield {
+            "passage": passage["text"],
+            "query": query["query"],
+            "entities": entities,
+            "answers": [answer["text"] for answer in query.get("answers", ())],
+            "idx": {"passage": official["idx"], "query": query["idx"]},
+        }
+
+
+def prepare_record(row: Raw) -> Raw:
+    """Each entity and answer once, in alphabetical order; the highlights become sentences of the passage."""
+    idx = row["idx"]
+    return row | {
+        "entities": ", ".join(sorted(set(row["entities"]))),
+        "answers": sorted(set(row.get("answers", ()))),
+        "passage": without_highlights(row["passage"]),
+        "idx": idx["query"] if isinstance(idx, dict) else idx,
+    }
+
+
+def without_highlights(passage: str) -> str:
+    """Highlights follow on the text, after a full stop where there is none, as in T5."""
+    passage = re.sub(r"""([.?!"'])\n@highlight\n""", r"\1 ", passage)
+    return passage.replace("\n@highlight\n", ". ")
+
+
+# WSC: does the pronoun (the second span) mean the noun (the first)?
+
+
+def prepare_wsc(row: Raw) -> Raw:
+    """`*` around the first span and `#` around the second, as in T5."""
+    spans = [(row[f"span{i}_index"], row[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
+    text = row["text"]
+    for index, span, mark in sorted(spans, reverse=True):  # from the end, so that the other's place stays
+        text = marked(text, index, span, mark)
+    return row | {"text": text}
+
+
+def marked(text: str, index: int, span: str, mark: str) -> str:
+    """`mark` on both sides of the span that begins with word `index` (from 0).
+
+    Spans are given as the official files have them, and those differ from the text in case, in white space and in a
+    full stop. Where a span is not in its place even so, as many words are marked as it has.
+    """
+    words = list(islice(re.finditer(r"\S+", text), index, index + max(1, len(span.split()))))
+    if not words:
+        raise ValueError(f"the text has no word {index}, where its span {span!r} should begin")
+    start = words[0].start()
+    whole = span.strip().rstrip(".")
+    here = text[start : start + len(whole)]
+    end = start + len(whole) if _plain(here) == _plain(whole) else words[-1].end()
+    return f"{text[:start]}{mark} {text[start:end]} {mark}{text[end:]}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+# Winogender: pairs of sentences that differ in a pronoun's gender
+
+
+def prepare_axg(row: Raw) -> Raw:
+    """Pairs follow one another; the hub leaves out their number."""
+    return row | {"group": row["idx"] // 2}
+
+
+SUPERGLUE_TASKS = (
+    _superglue(
+        "boolq",
+        "BoolQ",
+        template=fields("question", "passage"),
+        answer=BOOLEAN,
+        metrics=("accuracy",),
+    ),
+    _superglue(
+        "cb",
+        "CB",
+        template=fields("premise", "hypothesis"),
+        answer=Labels(("entailment", "contradiction", "neutral")),
+        metrics=("accuracy", "macro_f1"),
+    ),
+    _superglue(
+        "copa",
+        "COPA",
+        # The reference leaves out whether cause or effect is asked for; without it the task cannot be solved.
+        template=fields("premise", "question", "choice1", "choice2"),
+        answer=INDEX,
+        metrics=("accuracy",),
+    ),
+    _superglue(
+        "multirc",
+        "MultiRC",
+        files=jsonl("MultiRC", unfold=multirc_rows),
+        prepare=prepare_multirc,
+        template=fields("question", "answer", "paragraph"),
+        answer=INDEX,
+        metrics=("f1", "exact_match"),
+    ),
+    _superglue(
+        "record",
+        "ReCoRD",
+        files=jsonl("ReCoRD", unfold=record_rows),
+        columns={"query": str, "entities": list, "passage": str},
+        label="answers",
+        prepare=prepare_record,
+        template=fields("query", "entities", "passage"),
+        answer=Text(),
+        metrics=("f1", "exact_match"),
+        split=carve,
+    ),
+    _superglue(
+        "superglue-rte",
+        "RTE",
+        hub=("aps/super_glue", "rte"),
+        template=fields("premise", "hypothesis"),
+        answer=ENTAILMENT,
+        metrics=("accuracy",),
+    ),
+    _superglue(
+        "wic",
+        "WiC",
+        template=fields("sentence1", "sentence2", "word"),
+        answer=BOOLEAN,
+        metrics=("accuracy",),
+    ),
+    _superglue(
+        "wsc",
+        "WSC",
+        files=jsonl("WSC", unfold=lambda official: [official | official["target"]]),
+        columns={"text": str}
+        | {f"span{i}_{part}": kind for i in (1, 2) for part, kind in (("text", str), ("index", int))},
+        prepare=prepare_wsc,
+        template=fields("text"),
+        answer=Labels(("false", "true"), written=("False", "True")),
+        metrics=("accuracy",),
+    ),
+    _diagnostic("axb", "AX-b", template=SENTENCES, metrics=("matthews",)),
+    _diagnostic(
+        "axg",
+        "AX-g",
+        template=fields("premise", "hypothesis"),
+        prepare=prepare_axg,
+        metrics=("gender_parity", "accuracy"),
+    ),
+)

@@ -1,0 +1,111 @@
+"""From pairs of texts to tokens: what is too long is cut where it hurts least, and the result is cached."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import datasets
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lit_compacter.errors import UserError, first_line
+
+# pieces: list[str], targets: list[str], idx, group: int, split: str, row: int (its place among the rows)
+Example: TypeAlias = dict[str, Any]
+
+
+def tokenised(
+    examples: list[Example], tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
+) -> datasets.Dataset:
+    """The examples with `input_ids`, `labels`, `length` (of the input, in tokens) and `cut` (tokens cut from it).
+
+    Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
+    """
+    key = hashlib.sha256(f"{tokenizer_key(tokenizer)} {max_source_length} {max_target_length}".encode())
+    for example in examples:
+        key.update(json.dumps(example).encode())
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key.hexdigest()}.arrow"
+    if path.exists():
+        return datasets.Dataset.from_file(str(path))
+
+    def tokenise(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        inputs, cut = source_ids(batch["pieces"], tokenizer, max_source_length)
+        first = [targets[0] if targets else "" for targets in batch["targets"]]
+        labels = tokenizer(first, truncation=True, max_length=max_target_length).input_ids
+        return {"input_ids": inputs, "labels": labels, "length": [len(ids) for ids in inputs], "cut": cut}
+
+    rows = datasets.Dataset.from_list(examples)
+    return rows.map(
+        tokenise,
+        batched=True,
+        new_fingerprint=path.stem,
+        cache_file_name=str(path),
+        desc=f"tokenising {examples[0]['split']}",
+    )
+
+
+def source_ids(
+    rows: list[list[str]], tokenizer: PreTrainedTokenizerBase, limit: int
+) -> tuple[list[list[int]], list[int]]:
+    """Inputs of at most `limit` tokens.
+
+    Of one that is longer, the longest field loses its end, so that the question before it and the fields after it
+    survive; where that is not enough, the whole loses its end.
+
+    Args:
+        rows: Literals and fields in turn, as `Template.pieces` gives them.
+        tokenizer: Of a T5: it adds one token, at the end.
+        limit: Tokens, the end included.
+
+    Returns:
+        Token ids, and how many tokens each row lost.
+    """
+    inputs: list[list[int]] = tokenizer(["".join(pieces) for pieces in rows], verbose=False).input_ids
+    long = {number: _around_longest(rows[number]) for number, ids in enumerate(inputs) if len(ids) > limit}
+    texts = list(dict.fromkeys(text for parts in long.values() for text in parts))  # a passage comes many times
+    known = (
+        dict(zip(texts, tokenizer(texts, add_special_tokens=False, verbose=False).input_ids, strict=True))
+        if texts
+        else {}
+    )
+    cut = [0] * len(rows)
+    for number, parts in long.items():
+        before, field, after = (known[text] for text in parts)
+        room = max(0, limit - 1 - len(before) - len(after))
+        shorter = [*[*before, *field[:room], *after][: limit - 1], tokenizer.eos_token_id]
+        cut[number] = len(inputs[number]) - len(shorter)
+        inputs[number] = shorter
+    return inputs, cut
+
+
+def _around_longest(pieces: list[str]) -> tuple[str, str, str]:
+    """The text before the longest field, the field, the text after it."""
+    longest = max(range(1, len(pieces), 2), key=lambda place: len(pieces[place]))
+    return "".join(pieces[:longest]), pieces[longest], "".join(pieces[longest + 1 :])
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model on the hub or in a folder.
+
+    Raises:
+        UserError: There is none at `name`.
+    """
+    if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
+        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot load a tokenizer from {name!r}: {first_line(error)}; "
+            "offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
+        ) from error
+
+
+def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer does, as text: its tokens are cached by it."""
+    settings_of_the_last_call = {"truncation": None, "padding": None}
+    return json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()) | settings_of_the_last_call)

@@ -1,0 +1,80 @@
+"""From labels to target texts and back."""
+
+import math
+
+import pytest
+from transformers import AutoTokenizer
+
+from lit_compacter.answers import INVALID, Labels, Number, Text
+from tests.conftest import TINY
+
+YES = Labels(("false", "true"), written=("False", "True"))
+
+
+@pytest.mark.parametrize(
+    ("label", "word"), [(True, "true"), ("false", "false"), (None, None), (-1, None), ("-1", None)]
+)
+def test_labels_as_files_have_them(label: object, word: str | None) -> None:
+    assert YES.read(label) == word
+
+
+def test_labels_there_and_back() -> None:
+    assert (YES.targets("true"), YES.targets(None)) == (["1"], [])
+    assert (YES.value(" 1 "), YES.value("true")) == (1, INVALID)
+    assert (YES.official("1"), YES.official("maybe")) == ("True", None)
+    assert (YES.read_hub(1), YES.read_hub(-1)) == ("true", None)
+    own = Labels(("no", "yes"), texts=("no", "yes"))
+    assert own.targets("yes") == ["yes"] and own.value("yes") == 1 and own.official("yes") == "yes"
+
+
+def test_minus_one_may_be_a_label() -> None:
+    assert Labels(("-1", "1")).read(-1) == "-1"
+
+
+def test_unknown_label() -> None:
+    with pytest.raises(ValueError, match=r"unknown label 'maybe'; expected one of false, true"):
+        YES.read("maybe")
+
+
+@pytest.mark.parametrize(
+    ("score", "target"),
+    [(0.0, "0.0"), (5.0, "5.0"), (3.75, "3.8"), (2.5, "2.4"), (1.5, "1.6"), (2.69, "2.6"), ("4.2", "4.2")],
+)
+def test_stsb_writes_the_nearest_fifth(score: object, target: str) -> None:
+    """T5's rounding, halves to the even fifth."""
+    answer = Number(steps=5)
+    assert answer.targets(answer.read(score)) == [target]
+
+
+def test_every_stsb_score_is_a_fifth() -> None:
+    for hundredths in range(501):
+        (target,) = Number(steps=5).targets(hundredths / 100)
+        assert (
+            math.isclose(float(target) * 5, round(float(target) * 5)) and abs(float(target) - hundredths / 100) < 0.1001
+        )
+
+
+@pytest.mark.parametrize("text", ["", "three", "nan", "inf", "3,5"])
+def test_no_number(text: str) -> None:
+    assert Number().value(text) == INVALID and Number().official(text) is None
+
+
+def test_numbers() -> None:
+    assert Number().read("") is None and Number().targets(Number().read("0.125")) == ["0.125"]
+    assert Number().value(" 3.5 ") == 3.5 and Number().read_hub(-1.0) is None and Number().read_hub(2.0) == 2.0
+    with pytest.raises(ValueError, match="label 'high' is not a number"):
+        Number().read("high")
+
+
+def test_texts() -> None:
+    assert Text().read("Oslo") == ["Oslo"] and Text().read(["a", "b"]) == ["a", "b"]
+    assert Text().read([]) is None and Text().targets(None) == []
+    assert Text().official(" Oslo ") == "Oslo"
+    assert Text().read(42) == ["42"] and Text().read([True, 0.5]) == ["true", "0.5"]
+    with pytest.raises(ValueError, match=r'answer \{"a": 1\}; expected a text'):
+        Text().read({"a": 1})
+
+
+def test_generation_may_go_one_token_past_the_longest_label() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    assert Labels(("x", "y")).max_tokens(tokenizer) == 1 + len(tokenizer("0").input_ids)

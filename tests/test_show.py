@@ -1,0 +1,55 @@
+"""`main.py show`: examples, targets, lengths and cut rows, in a real process and in this one."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lit_compacter.cli import main
+from tests.benchmark import BENCHMARKS
+from tests.cli import run_cli
+from tests.conftest import TINY
+
+
+def test_the_embedded_task() -> None:
+    result = run_cli("show", "--config", "demo.yaml")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("rte: 2,000 examples to train")
+    assert result.stdout.count("source (") == 3 and result.stdout.count("target (") == 3
+    assert re.search(r"0 \(entailment\) +│ 1,029 │ 51\.5 │ █", result.stdout)
+    assert "source tokens, percentiles" in result.stdout and "none is longer than 64 tokens" in result.stdout
+
+
+@pytest.mark.usefixtures("_project_root")
+@pytest.mark.parametrize("name", ["record", "stsb", "axb", "multirc"])
+def test_kinds_of_tasks(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    BENCHMARKS[name].write_files(tmp_path)
+    options = [f"--data.data_dir={tmp_path}", f"--model.model_name={TINY}", "--data.max_source_length=24"]
+    main(["show", f"--config={name}.yaml", *options])
+    told = capsys.readouterr().out
+    assert "example 1" in told and "lose the end of their longest field" in told.replace("\n", " ")
+    assert ("to predict" if name == "axb" else "to train") in told
+    assert {"record": "Ann", "stsb": "3.8", "axb": "", "multirc": "1"}[name] in told
+
+
+@pytest.mark.usefixtures("_project_root")
+def test_a_runs_own_config(first_run: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "--config", str(first_run[0] / "config.yaml")])
+    assert "rte: 2,000 examples to train" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_project_root")
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--config=nosuch"], "error: no config file 'nosuch'"),
+        (["--config=demo.yaml", "--data.tsak=rte"], "did you mean 'data.task'?"),
+        ([], "choose a task: --config rte.yaml"),
+    ],
+)
+def test_mistakes(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["show", *args])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line

@@ -1,0 +1,87 @@
+"""What is too long is cut where it hurts least; tokens are cached by content."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from lit_compacter import tokens
+from lit_compacter.errors import UserError
+from lit_compacter.tokens import load_tokenizer, source_ids, tokenised
+from tests.conftest import TINY, shared
+
+LONG = ["question: ", "Is tea a drink?", " passage: ", "Tea is a drink. " * 40, " word: ", "tea", ""]
+SHORT = ["question: ", "Why?", " passage: ", "So.", ""]
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(TINY)
+
+
+def test_the_longest_field_is_cut_and_the_others_survive(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids, cut = source_ids([SHORT, LONG, LONG], tokenizer, 64)
+    whole = tokenizer("".join(LONG)).input_ids
+    assert cut == [0, len(whole) - 64, len(whole) - 64] and len(ids[1]) == 64 and ids[1] == ids[2]
+    assert ids[0] == tokenizer("".join(SHORT)).input_ids
+    text = tokenizer.decode(ids[1])
+    assert text.startswith("question: Is tea a drink? passage: Tea is a drink. Tea") and text.endswith(" word: tea</s>")
+    # Nothing but the end of the passage is missing.
+    tail = tokenizer(" word: tea").input_ids
+    head = len(ids[1]) - len(tail)
+    assert ids[1][:head] == whole[:head] and ids[1][head:] == tail
+
+
+def test_no_field_is_long_enough(tokenizer: PreTrainedTokenizerBase) -> None:
+    (ids,), (cut,) = source_ids([LONG], tokenizer, 6)
+    assert len(ids) == 6 and ids[-1] == tokenizer.eos_token_id and cut > 0
+    assert ids[:5] == tokenizer("".join(LONG)).input_ids[:5]
+
+
+def test_the_limit_itself_is_not_cut(tokenizer: PreTrainedTokenizerBase) -> None:
+    count = len(tokenizer("".join(LONG)).input_ids)
+    assert source_ids([LONG], tokenizer, count)[1] == [0] and source_ids([LONG], tokenizer, count - 1)[1] == [1]
+
+
+def test_the_real_vocabulary() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(shared("t5-tokenizer"))
+    (ids,), _ = source_ids([LONG], tokenizer, 64)
+    text = tokenizer.decode(ids)
+    assert text.startswith("question: Is tea a drink? passage: Tea is a drink.") and text.endswith(" word: tea</s>")
+
+
+def example(target: str, **more: Any) -> dict[str, Any]:
+    return {"pieces": SHORT, "targets": [target], "idx": 0, "group": 0, "split": "train", "row": 0} | more
+
+
+def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    first = tokenised([example("0")], tokenizer, 32, 8)
+
+    def never(*_: object) -> None:
+        raise AssertionError("tokenised again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "source_ids", never)
+        again = tokenised([example("0")], tokenizer, 32, 8)
+    assert again.to_list() == first.to_list()
+    for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
+        tokenised(examples, tokenizer, *lengths)
+    assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
+
+
+def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    (row,) = tokenised([example("a long answer of many words", targets=[])], tokenizer, 5, 4).to_list()
+    assert (row["length"], len(row["input_ids"])) == (5, 5)
+    assert row["cut"] == len(tokenizer("".join(SHORT)).input_ids) - 5
+    assert row["labels"] == tokenizer("").input_ids  # no target is known
+    (row,) = tokenised([example("a long answer of many words")], tokenizer, 5, 4).to_list()
+    assert len(row["labels"]) == 4 and row["labels"][-1] == tokenizer.eos_token_id
+
+
+def test_no_tokenizer(tmp_path: Path) -> None:
+    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load a tokenizer")):
+        with pytest.raises(UserError, match=message):
+            load_tokenizer(str(name))
