@@ -19,7 +19,11 @@ class Answer(ABC):
 
     @abstractmethod
     def read(self, label: Any) -> Any:
-        """A label as files have it → a plain value, None where it is not known. Raises ValueError where it is none."""
+        """A label as files have it → a plain value, None where it is not known.
+
+        Raises:
+            ValueError: It is none; the message says what is expected.
+        """
 
     def read_hub(self, label: Any) -> Any:
         """A label as the hub has it → as files have it."""
@@ -71,11 +75,11 @@ class Labels(Valued):
         object.__setattr__(self, "written", self.written or self.words)
 
     def read(self, label: Any) -> str | None:
-        if label is None or (str(label) == "-1" and "-1" not in self.words):
+        if label is None or (label in ("", -1, "-1") and plain(label) not in self.words):
             return None
         word = plain(label)
         if word not in self.words:
-            raise ValueError(f"unknown label {word!r}; expected one of {', '.join(self.words)}")
+            raise ValueError(f"one of {', '.join(self.words)}")
         return word
 
     def read_hub(self, label: int) -> str | None:
@@ -104,7 +108,7 @@ class Number(Valued):
 
     Attributes:
         steps: So many values per unit, with one decimal: 5 puts STS-B's scores at the nearest 0.2, as T5 does. None:
-            as it is, to six digits.
+            as it is, to ten digits.
     """
 
     steps: int | None = None
@@ -114,16 +118,17 @@ class Number(Valued):
         if label is None or label == "":
             return None
         if (number := _number(label)) is None:
-            raise ValueError(f"label {label!r} is not a number")
+            raise ValueError("a number")
         return number
 
     def read_hub(self, label: float) -> float | None:
-        return None if label == -1 else label  # STS-B's test set
+        # −1 in STS-B's test set. The hub keeps 32 bits: 3.7 must come out as the file's 3.7, or ties round otherwise.
+        return None if label == -1 else round(label, 3)
 
     def targets(self, label: float | None) -> list[str]:
         if label is None:
             return []
-        return [f"{label:g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
+        return [f"{label:.10g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
 
     def value(self, text: str) -> float:
         number = _number(text)
@@ -147,9 +152,9 @@ class Text(Answer):
     kind = "text"
 
     def read(self, label: Any) -> list[str] | None:
-        texts = label if isinstance(label, list) else [] if label is None else [label]
+        texts = [text for text in (label if isinstance(label, list) else [label]) if text not in (None, "")]
         if not all(isinstance(text, str | int | float) for text in texts):
-            raise ValueError(f"answer {plain(label)}; expected a text or a list of texts")
+            raise ValueError("a text or a list of texts")
         return [plain(text) for text in texts] or None
 
     def targets(self, label: Sequence[str] | None) -> list[str]:

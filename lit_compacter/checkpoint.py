@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lit_compacter.errors import UserError
 
 BLOCK = "lit_compacter"
-FORMAT = 1
+FORMAT = 2
 FIELDS = {"format", "method", "options", "task", "inputs", "majority", "model_name", "backbone"}
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt
 from pytorch_lightning import Callback, Trainer
@@ -26,6 +27,7 @@ from lit_compacter.methods import METHODS
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
 from lit_compacter.reports import DataSummary, PredictionFile, RunConfig, TrainableSummary, finish
+from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -99,8 +101,11 @@ class CLI(LightningCLI):
             ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, own)
             if self.subcommand != "fit":
                 # What it was trained with is the default; YAML and the command line win over it.
-                self._parser(self.subcommand).set_defaults(defaults_from(ckpt_path))
+                block = checkpoint.read(ckpt_path)[checkpoint.BLOCK]
+                self._parser(self.subcommand).set_defaults(defaults_from(block, self.options.data.task))
                 super().parse_arguments(parser, args)
+                # Not as a default: a run's own config.yaml, which says null, would win over it.
+                self.options.data.trained_on = self.options.data.trained_on or block["task"]
             self.options.ckpt_path = ckpt_path
         elif self.subcommand != "fit":
             raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
@@ -184,15 +189,18 @@ class CLI(LightningCLI):
             raise
 
 
-def defaults_from(ckpt_path: str) -> dict[str, Any]:
-    """A checkpoint's method and inputs as parser defaults; only the names of our own methods are looked up."""
-    block = checkpoint.read(ckpt_path)[checkpoint.BLOCK]
+def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
+    """A checkpoint's backbone, method and inputs as parser defaults; only names of our own methods are looked up.
+
+    What describes a task of the user's own is left out where it is not the `task` to evaluate.
+    """
     if block["method"] not in METHODS:
-        raise UserError(f"{ckpt_path} was made with method {block['method']!r}; expected one of {', '.join(METHODS)}")
+        raise UserError(f"the checkpoint has method {block['method']!r}; expected one of {', '.join(METHODS)}")
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
     method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
-    inputs = block["inputs"] | {"trained_on": block["task"]}
-    return {"model.method": method} | {f"data.{name}": value for name, value in inputs.items()}
+    inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
+    model = {"model.model_name": block["model_name"], "model.method": method}
+    return model | {f"data.{name}": value for name, value in inputs.items()}
 
 
 def main(args: ArgsType = None) -> None:
@@ -219,9 +227,12 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every process evaluates everything
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
+    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # a resumed run's
     noise = ("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w")
     told = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     told.addFilter(lambda record: not record.getMessage().startswith(noise))
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
+from lit_compacter.answers import Labels
 from lit_compacter.errors import UserError
 from lit_compacter.options import DataOptions
 from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
@@ -20,7 +21,7 @@ from lit_compacter.sources import Row, from_file, from_files, from_hub
 from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
 from lit_compacter.tasks.own import warn_of_equal_files
-from lit_compacter.tokens import Example, load_tokenizer, tokenised
+from lit_compacter.tokens import Example, check_writable, load_tokenizer, tokenised
 
 IGNORE = -100  # label that the loss leaves out
 
@@ -51,6 +52,13 @@ class GlueDataModule(LightningDataModule):
         return self.options.max_target_length or self.task.answer.max_tokens(self.tokenizer)
 
     @property
+    def can_test(self) -> bool:
+        """Are there labelled rows for test?"""
+        if self.task.name == OWN:
+            return self.options.test_file is not None
+        return self.options.split == "paper" or bool(self.task.trained_on)
+
+    @property
     def most_common_target(self) -> str:
         """The majority label of the training rows, as target text."""
         return Counter(targets[0] for targets in self.data["train"]["targets"]).most_common(1)[0][0]
@@ -70,8 +78,14 @@ class GlueDataModule(LightningDataModule):
         }
         if stage == "fit" and self.task.name == OWN:
             warn_of_equal_files(self.options)
+        self.make(*needed[stage])
+
+    def make(self, *roles: str) -> None:
+        """Make the examples of train, validation, test or predict, where they are not there yet."""
+        if isinstance(self.task.answer, Labels):
+            check_writable(self.task.answer.texts, self.tokenizer)
         load = cache(self._load)  # a split may make two roles of one official set
-        for role in needed[stage]:
+        for role in roles:
             if role not in self.data:
                 lengths = self.options.max_source_length, self.max_target_length
                 self.data[role] = tokenised(self._examples(role, load), self.tokenizer, *lengths)
@@ -103,11 +117,10 @@ class GlueDataModule(LightningDataModule):
         return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
 
     def _load(self, official_split: str) -> list[Row]:
-        if self.task.hub is None:
-            return from_files(self.task, self.task.files, official_split, Path())
-        if self.options.data_dir is None:
+        if self.task.hub is not None and self.options.data_dir is None:
             return from_hub(self.task, *self.task.hub, official_split)
-        return from_files(self.task, self.task.files, official_split, Path(self.options.data_dir))
+        folder = Path(self.options.data_dir or "") if self.task.hub else Path()  # one's own files have their own paths
+        return from_files(self.task, official_split, folder)
 
     def _rows(self, role: str, load: Load) -> list[Row]:
         """The rows of train, validation, test or predict; those of predict name the `split` that they come from."""

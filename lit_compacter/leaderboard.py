@@ -24,6 +24,8 @@ def write_leaderboard(folder: Path, task: Task, records: Sequence[Record], major
     Returns:
         The files.
     """
+    if not task.leaderboard:
+        return []
     fallback = task.answer.official(majority)
     if fallback is None:  # the model was trained on other labels
         fallback = task.answer.official(task.answer.default)
@@ -51,11 +53,9 @@ def _tsv(answers: Iterable[tuple[int, Any]]) -> Iterable[str]:
 
 
 def _jsonl(answers: Sequence[tuple[Any, Any]]) -> Iterable[str]:
-    if isinstance(answers[0][0], dict):
-        answers_of = _nested(answers)
-    else:
-        answers_of = [{"idx": idx, "label": answer} for idx, answer in answers]
-    return (json.dumps(line, ensure_ascii=False) for line in answers_of)
+    nested = any(isinstance(idx, dict) for idx, _ in answers)
+    objects = _nested(answers) if nested else [{"idx": idx, "label": answer} for idx, answer in answers]
+    return (json.dumps(line, ensure_ascii=False) for line in objects)
 
 
 def _nested(answers: Iterable[tuple[dict[str, int], Any]]) -> list[dict[str, Any]]:

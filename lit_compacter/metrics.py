@@ -10,7 +10,6 @@ from torchmetrics import Metric
 from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
 from torchmetrics.functional.classification import (
     binary_f1_score,
-    multiclass_accuracy,
     multiclass_f1_score,
     multiclass_matthews_corrcoef,
 )
@@ -39,8 +38,7 @@ TextScore: TypeAlias = Callable[[str, Sequence[str]], float]
 
 def accuracy(v: Values) -> Tensor:
     """Share of right answers; an invalid output is wrong."""
-    # One class more, for all invalid outputs; micro average is the plain share.
-    return multiclass_accuracy(v.predictions % (v.classes + 1), v.targets, v.classes + 1, average="micro")
+    return (v.predictions == v.targets).double().mean()
 
 
 def f1(v: Values) -> Tensor:
@@ -56,7 +54,7 @@ def macro_f1(v: Values) -> Tensor:
 
 
 def matthews(v: Values) -> Tensor:
-    """Matthews correlation; all invalid outputs are one extra class, and an undefined correlation is 0."""
+    """Matthews correlation; all invalid outputs are one class more, and an undefined correlation is 0."""
     return multiclass_matthews_corrcoef(v.predictions % (v.classes + 1), v.targets, v.classes + 1)
 
 
@@ -128,11 +126,12 @@ METRICS: dict[str, Mapping[str, Callable[..., Any]]] = {
 
 def check_metrics(answer: Answer, names: Sequence[str]) -> None:
     """Raise UserError where a metric is none, or none of that kind of answer."""
-    known = METRICS[answer.kind]
     for name in names:
-        if name not in known:
-            hint = "; give data.labels" if name in METRICS["labels"] else did_you_mean(name, known)
-            raise UserError(f"metric {name!r} is not one of {answer.kind}; expected one of {', '.join(known)}{hint}")
+        if name not in METRICS[answer.kind]:
+            expected = "; ".join(f"{kind}: {', '.join(known)}" for kind, known in METRICS.items())
+            every = {metric for known in METRICS.values() for metric in known}
+            hint = "" if name in every else did_you_mean(name, every)
+            raise UserError(f"metric {name!r} does not fit answers that are {answer.kind}; there are {expected}{hint}")
     if "f1" in names and isinstance(answer, Labels) and len(answer.words) != 2:
         raise UserError("metric f1 is for two labels; expected macro_f1 for more")
 
@@ -140,8 +139,8 @@ def check_metrics(answer: Answer, names: Sequence[str]) -> None:
 class AnswerMetrics(Metric):
     """A task's metrics over generated texts, their mean as `score`, and the share of outputs that are no answer.
 
-    The states are per example, so the result depends on neither the order nor the size of batches, nor on the number
-    of processes.
+    The states are per example, so the result depends on neither the order nor the size of batches. Every process
+    evaluates all examples, so nothing is gathered.
 
     Args:
         answer: The task's kind of answer.
@@ -153,7 +152,7 @@ class AnswerMetrics(Metric):
     groups: list[Tensor]
 
     def __init__(self, answer: Answer, names: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         self.answer = answer
         self.scores = {name: METRICS[answer.kind][name] for name in names}
         self.add_state("examples", default=[], dist_reduce_fx="cat")

@@ -16,6 +16,7 @@ from lit_compacter import checkpoint
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.metrics import AnswerMetrics
+from lit_compacter.options import BACKBONE
 from lit_compacter.t5 import fingerprint, load_backbone
 
 if TYPE_CHECKING:
@@ -26,9 +27,10 @@ class T5Module(LightningModule):
     """T5 fine-tuned by a method.
 
     Args:
-        model_name: Hub name or folder of a T5 (v1.0, v1.1 or Flan).
         method: What is added to the model and what is trained, e.g. Compacter. Default: Compacter; for validate, test
             and predict the method of the checkpoint.
+        model_name: Hub name or folder of a T5 (v1.0, v1.1 or Flan). For validate, test and predict the checkpoint's is
+            the default.
         learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
         warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0.
         weight_decay: AdamW's weight decay.
@@ -40,8 +42,8 @@ class T5Module(LightningModule):
 
     def __init__(
         self,
-        model_name: str,
         method: Method,
+        model_name: str = BACKBONE,
         learning_rate: PositiveFloat = 3e-3,  # type: ignore[valid-type]
         warmup_steps: NonNegativeInt = 500,  # type: ignore[valid-type]
         weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]

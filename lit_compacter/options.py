@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeAlias
 
 from jsonargparse.typing import PositiveInt
 
-Word: TypeAlias = str | bool | int | float
+BACKBONE = "google-t5/t5-base"  # the paper's
+Word: TypeAlias = str | int | float
 
 
 @dataclass(kw_only=True)
@@ -18,7 +19,7 @@ class InputOptions:
     Intrinsic-SAID, and not for adapters."""
 
     max_source_length: PositiveInt = 128  # type: ignore[valid-type]
-    """Longest input in tokens. Of a longer one the end of its longest field is cut, so that all others survive."""
+    """Longest input in tokens. Of a longer one the longest fields lose their end, so that all others survive."""
 
     max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
     """Longest target and generated answer in tokens. Default: what the labels need; 16 for numbers, 128 for text."""
@@ -40,7 +41,8 @@ class InputOptions:
     """Task text2text: the column that holds the answer."""
 
     labels: list[Word] | None = None
-    """Task text2text: the values that the target can have. Default: any text, or any number for pearson, spearman."""
+    """Task text2text: the values that the target can have, in quotes where they are yes, no, true or false. Default:
+    any text, or any number for pearson, spearman."""
 
     metrics: list[str] | None = None
     """Task text2text: of accuracy, f1, macro_f1, matthews, exact_match for labels; pearson, spearman for numbers;
@@ -54,7 +56,7 @@ class DataOptions(InputOptions):
     task: str
     """Name of the task, such as rte, mrpc or boolq; text2text for your own files; an unknown one lists all."""
 
-    model_name: str
+    model_name: str = BACKBONE
     """Hub name or folder of the model whose tokenizer is used."""
 
     data_dir: str | None = None

@@ -15,9 +15,13 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
-# … and of a number out of range.
+# … and of a number out of range, or of one that may be null.
 NUMBER = re.compile(
     r'Parser key "(?P<key>[\w.]+)":\s+Not of type (?P<type>\w+): (?P<value>\S+) does not conform to restriction v>=?0'
+)
+OPTIONAL = re.compile(
+    r'Parser key "(?P<key>[\w.]+)":\s+Does not validate.*?Not of type (?P<type>\w+): .*Given value: (?P<value>\S+).*',
+    re.DOTALL,
 )
 NUMBERS = {
     "PositiveInt": "a whole number above 0",
@@ -63,6 +67,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = NUMBER.sub(lambda m: f"{m['key']} is {m['value']}; expected {NUMBERS[m['type']]}", message)
+        message = OPTIONAL.sub(lambda m: f"{m['key']} is {m['value']}; expected {NUMBERS[m['type']]}, or null", message)
         hint = self._hint(message)
         if hint in message:  # an inner parser has said it
             hint = ""

@@ -2,8 +2,8 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,21 +53,39 @@ def _lines(path: Path) -> Iterator[str]:
                 ) from error
 
 
-def _read_table(
-    path: Path, delimiter: str, quoting: Any, header: Sequence[str] = (), drop_short: bool = False
-) -> NumberedRows:
-    lines = csv.reader(_lines(path), delimiter=delimiter, quoting=quoting, strict=True)
+def _read_csv(path: Path, **table: Any) -> NumberedRows:
+    csv.field_size_limit(sys.maxsize)
+    lines = csv.reader(_lines(path), strict=True)
     try:
-        names = tuple(header) or tuple(next(lines, ()))
-        for values in lines:
-            if len(values) == len(names):
-                yield lines.line_num, dict(zip(names, values, strict=True))
-            elif values and len(values) < len(names) and drop_short:
-                yield lines.line_num, {}
-            elif values:  # no empty line
-                raise UserError(f"{path}:{lines.line_num}: expected {len(names)} columns, found {len(values)}")
+        yield from _rows(
+            ((lines.line_num, values) for values in lines), path, "; quote a field that holds a comma", **table
+        )
     except csv.Error as error:
         raise UserError(f"{path}:{lines.line_num}: {error}") from error
+
+
+def _read_tsv(path: Path, **table: Any) -> NumberedRows:
+    lines = (line.rstrip("\r\n") for line in _lines(path))
+    yield from _rows(
+        ((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1)), path, **table
+    )
+
+
+def _rows(
+    lines: Iterator[tuple[int, list[str]]],
+    path: Path,
+    hint: str = "",
+    header: Sequence[str] = (),
+    drop_short: bool = False,
+) -> NumberedRows:
+    names = tuple(header) or next(lines, (0, []))[1]
+    for number, values in lines:
+        if len(values) == len(names):
+            yield number, dict(zip(names, values, strict=True))
+        elif values and len(values) < len(names) and drop_short:
+            yield number, {}
+        elif values:  # no empty line
+            raise UserError(f"{path}:{number}: expected {len(names)} columns, found {len(values)}{hint}")
 
 
 def _read_jsonl(path: Path) -> NumberedRows:
@@ -77,7 +95,8 @@ def _read_jsonl(path: Path) -> NumberedRows:
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: not a line of JSON ({error})") from error
+            told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            raise UserError(f"{path}:{number}: not JSON ({told}); expected one object per line") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, in braces")
         yield number, row
@@ -92,8 +111,8 @@ def _read_parquet(path: Path) -> NumberedRows:
 
 
 READERS: dict[str, Callable[..., NumberedRows]] = {
-    ".csv": partial(_read_table, delimiter=",", quoting=csv.QUOTE_MINIMAL),
-    ".tsv": partial(_read_table, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }

@@ -67,12 +67,12 @@ class DataSummary(Callback):
 
 
 def cut_rows(rows: Dataset, limit: int) -> str:
-    """`12 (3.0 %) are longer than 128 tokens and lose the end of their longest field`."""
+    """`12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`."""
     cut = sum(tokens > 0 for tokens in rows["cut"])
     if not cut:
         return f"none is longer than {limit} tokens"
     share = 100 * cut / len(rows)
-    return f"{cut:,} ({share:.1f} %) are longer than {limit} tokens and lose the end of their longest field"
+    return f"{cut:,} ({share:.1f} %) are longer than {limit} tokens and lose the end of their longest fields"
 
 
 def headline(trained: int, total: int) -> str:
@@ -107,7 +107,9 @@ class PredictionFile(Callback):
             return
         assert isinstance(pl_module, T5Module)
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self.records.sort(key=lambda record: record.pop("row"))
+        self.records.sort(key=lambda record: record["row"])
+        for record in self.records:
+            del record["row"]
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
@@ -138,7 +140,8 @@ def finish(trainer: Trainer, folder: Path, verb: str) -> None:
         best = folder / run_folder.CHECKPOINTS / "best.ckpt"
         if best.exists():
             config = folder / run_folder.CONFIG
-            console.print(f"test it: python main.py test --config {config} --ckpt_path {best}", soft_wrap=True)
+            verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
+            console.print(f"{verb} it: python main.py {verb} --config {config} --ckpt_path {best}", soft_wrap=True)
     run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
     console.print(f"run folder: {folder}", soft_wrap=True)
 

@@ -10,9 +10,11 @@ from pytorch_lightning.cli import LightningArgumentParser
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+from transformers import PreTrainedTokenizerBase
 
-from lit_compacter.answers import Answer, Labels
+from lit_compacter.answers import Answer, Labels, Number
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.options import BACKBONE
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
 from lit_compacter.reports import console, cut_rows
 
@@ -41,7 +43,8 @@ def make_parser() -> LightningArgumentParser:
         default_config_files=[str(CONFIGS / "defaults.yaml")],
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
-    parser.add_argument("--model", type=dict, help="Of a run's model only --model.model_name is needed.")
+    default = {"model_name": BACKBONE}
+    parser.add_argument("--model", type=dict, default=default, help="Only --model.model_name is needed.")
     for name, kind in OTHERS.items():
         parser.add_argument(f"--{name}", type=kind, help="Of a run; not needed here.")
     parser.add_lightning_class_args(GlueDataModule, "data")
@@ -52,22 +55,23 @@ def make_parser() -> LightningArgumentParser:
 def show(data: GlueDataModule) -> None:
     """Print three examples, the distribution of targets and of lengths, and how many rows are cut."""
     role = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
-    data.setup("predict" if data.task.trained_on else "fit")
+    data.make(role)
     rows = data.data[role]
     console.print(f"[bold]{data.task.name}[/]: {len(rows):,} examples to {role}")
-    for number in range(min(EXAMPLES, len(rows))):
-        console.print(example(rows[number], f"example {number + 1}"))
-    if role == "train":
-        console.print(targets_table(Counter(targets[0] for targets in rows["targets"]), data.task.answer))
+    for number in range(0, len(rows), max(1, len(rows) // EXAMPLES))[:EXAMPLES]:
+        console.print(example(rows[number], f"example {number + 1}", data.tokenizer))
+    if targets := Counter(targets[0] for targets in rows["targets"] if targets):
+        console.print(targets_table(targets, data.task.answer))
     lengths = np.array(rows["length"]) + np.array(rows["cut"])
     console.print(lengths_table(lengths))
     console.print(cut_rows(rows, data.options.max_source_length))
 
 
-def example(row: dict[str, Any], title: str) -> Panel:
-    """An input and its target, each with the number of its tokens."""
-    tokens = f"{row['length'] + row['cut']} tokens" + (f", of which {row['cut']} are cut" if row["cut"] else "")
-    text = Text.assemble(("source ", "bold"), (f"({tokens})\n", "dim"), "".join(row["pieces"]))
+def example(row: dict[str, Any], title: str, tokenizer: PreTrainedTokenizerBase) -> Panel:
+    """An input and its target, each with the number of its tokens; of a cut input what is left."""
+    tokens = f"{row['length'] + row['cut']} tokens" + (f", {row['cut']} of them cut" if row["cut"] else "")
+    source = tokenizer.decode(row["input_ids"], skip_special_tokens=True) if row["cut"] else "".join(row["pieces"])
+    text = Text.assemble(("source ", "bold"), (f"({tokens})\n", "dim"), source)
     if row["targets"]:
         text = Text.assemble(
             text, ("\ntarget ", "bold"), (f"({len(row['labels'])} tokens)\n", "dim"), row["targets"][0]
@@ -76,11 +80,12 @@ def example(row: dict[str, Any], title: str) -> Panel:
 
 
 def targets_table(counts: Counter[str], answer: Answer) -> Table:
-    """How often each target occurs: all labels, or the most common texts."""
+    """How often each target occurs: all labels, the most common texts, the most common numbers in their order."""
     table = Table("target", "rows", "%", "", title="targets", title_justify="left")
     most = max(counts.values())
     words = dict(zip(answer.texts, answer.words, strict=True)) if isinstance(answer, Labels) else {}
-    for target, count in [(text, counts[text]) for text in words] or counts.most_common(MOST_COMMON):
+    shown = [(text, counts[text]) for text in words] or counts.most_common(MOST_COMMON)
+    for target, count in sorted(shown, key=lambda pair: float(pair[0])) if isinstance(answer, Number) else shown:
         meaning = f"{target} ({words[target]})" if words.get(target, target) != target else target
         share = f"{100 * count / counts.total():.1f}"
         table.add_row(Text(meaning), f"{count:,}", share, "█" * round(BAR * count / most))

@@ -24,11 +24,18 @@ class MakesRows(Protocol):
     def label(self) -> str:
         """The column that holds the label."""
 
+    @property
+    def files(self) -> "Files":
+        """The benchmark's own files, or the user's."""
+
     def row(self, raw: Raw, number: int) -> Row:
         """A row of the hub's shape → a row. Raises ValueError where a column is absent or not as it should be."""
 
     def from_hub(self, raw: Raw) -> Raw:
         """A row of the hub, its label as files have it."""
+
+    def absent(self, name: str, raw: Raw) -> str:
+        """What a message says of a column that a row lacks."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,10 @@ def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -
     return Files(folder, names or {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}, **options)
 
 
-def from_files(task: MakesRows, files: Files, split: str, data_dir: Path) -> list[Row]:
+def from_files(task: MakesRows, split: str, data_dir: Path) -> list[Row]:
     """An official split from files. Raises UserError with file and line for a row that is not as it should be."""
-    path = files.path(data_dir, split)
-    return list(_labelled(task, files.read(path, split), split, path))
+    path = task.files.path(data_dir, split)
+    return list(_labelled(task, task.files.read(path, split), split, path))
 
 
 def from_file(task: MakesRows, path: Path) -> list[Row]:
@@ -120,7 +127,7 @@ def _labelled(task: MakesRows, raws: NumberedRows, split: str, where: Path | str
         try:
             row = task.row(raw, number)
             if row["label"] is None and not split.startswith("test"):
-                raise ValueError(f"no label: {task.label!r} is absent or empty")
+                raise ValueError(f"{task.label} is empty" if task.label in raw else task.absent(task.label, raw))
         except ValueError as error:
             raise UserError(f"{where}:{line}: {error}") from error
         yield row

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +12,8 @@ import datasets
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_compacter.errors import UserError, first_line
+
+VERSION = 1  # of what `tokenised` does: another one makes new tokens
 
 # pieces: list[str], targets: list[str], idx, group: int, split: str, row: int (its place among the rows)
 Example: TypeAlias = dict[str, Any]
@@ -22,7 +26,7 @@ def tokenised(
 
     Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
     """
-    key = hashlib.sha256(f"{tokenizer_key(tokenizer)} {max_source_length} {max_target_length}".encode())
+    key = hashlib.sha256(f"{VERSION} {tokenizer_key(tokenizer)} {max_source_length} {max_target_length}".encode())
     for example in examples:
         key.update(json.dumps(example).encode())
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
@@ -52,8 +56,8 @@ def source_ids(
 ) -> tuple[list[list[int]], list[int]]:
     """Inputs of at most `limit` tokens.
 
-    Of one that is longer, the longest field loses its end, so that the question before it and the fields after it
-    survive; where that is not enough, the whole loses its end.
+    Of one that is longer, the longest fields lose their end, down to a common length, so that the question before a
+    passage and the fields after it survive; where no field is left, the whole loses its end.
 
     Args:
         rows: Literals and fields in turn, as `Template.pieces` gives them.
@@ -64,27 +68,44 @@ def source_ids(
         Token ids, and how many tokens each row lost.
     """
     inputs: list[list[int]] = tokenizer(["".join(pieces) for pieces in rows], verbose=False).input_ids
-    long = {number: _around_longest(rows[number]) for number, ids in enumerate(inputs) if len(ids) > limit}
-    texts = list(dict.fromkeys(text for parts in long.values() for text in parts))  # a passage comes many times
-    known = (
-        dict(zip(texts, tokenizer(texts, add_special_tokens=False, verbose=False).input_ids, strict=True))
-        if texts
-        else {}
-    )
+    long = [number for number, ids in enumerate(inputs) if len(ids) > limit]
+    texts = list(dict.fromkeys(piece for number in long for piece in rows[number]))  # a passage comes many times
+    known = dict(zip(texts, _ids(texts, tokenizer), strict=True))
     cut = [0] * len(rows)
-    for number, parts in long.items():
-        before, field, after = (known[text] for text in parts)
-        room = max(0, limit - 1 - len(before) - len(after))
-        shorter = [*[*before, *field[:room], *after][: limit - 1], tokenizer.eos_token_id]
-        cut[number] = len(inputs[number]) - len(shorter)
-        inputs[number] = shorter
+    for number in long:
+        pieces = [known[piece] for piece in rows[number]]
+        literals, fields = pieces[::2], pieces[1::2]
+        length = common_length([len(field) for field in fields], limit - 1 - sum(map(len, literals)))
+        shorter = [ids if place % 2 == 0 else ids[:length] for place, ids in enumerate(pieces)]
+        kept = [*list(chain.from_iterable(shorter))[: limit - 1], tokenizer.eos_token_id]
+        cut[number] = len(inputs[number]) - len(kept)
+        inputs[number] = kept
     return inputs, cut
 
 
-def _around_longest(pieces: list[str]) -> tuple[str, str, str]:
-    """The text before the longest field, the field, the text after it."""
-    longest = max(range(1, len(pieces), 2), key=lambda place: len(pieces[place]))
-    return "".join(pieces[:longest]), pieces[longest], "".join(pieces[longest + 1 :])
+def common_length(lengths: list[int], room: int) -> int:
+    """The largest c for which Σ min(length, c) ≤ room; 0 where there is no room."""
+    for index, length in enumerate(sorted(lengths)):
+        share = max(0, room) // (len(lengths) - index)
+        if length > share:
+            return share
+        room -= length
+    return max(lengths)
+
+
+def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    return tokenizer(texts, add_special_tokens=False, verbose=False).input_ids if texts else []
+
+
+def check_writable(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise UserError where the tokenizer does not give a label back: the model could never write it."""
+    for text in texts:
+        back = tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True)
+        if back.strip() != text:
+            raise UserError(
+                f"the model's vocabulary cannot write the label {text!r}: it comes back as {back!r}; "
+                "choose labels of other characters"
+            )
 
 
 @lru_cache(maxsize=4)

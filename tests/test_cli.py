@@ -95,7 +95,7 @@ def test_keys_of_a_checkpoint(tmp_path: Path) -> None:
     }
     assert "hyper_parameters" not in state and "datamodule_hyper_parameters" not in state
     assert state["lit_compacter"] | {"backbone": {}} == {
-        "format": 1,
+        "format": 2,
         "method": "Compacter",
         "options": {"reduction": 4, "where": ("feed_forward",), "phm_dim": 4, "rank": 1},
         "task": "rte",

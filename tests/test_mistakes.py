@@ -99,7 +99,10 @@ def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_bad_rows_name_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "data/RTE/train.tsv"
     file.parent.mkdir(parents=True)
-    for row, message in (("0\ta\tb", "expected 4 columns, found 3"), ("0\ta\tb\tmaybe", "unknown label 'maybe'")):
+    for row, message in (
+        ("0\ta\tb", "expected 4 columns, found 3"),
+        ("0\ta\tb\tmaybe", "label is maybe; expected one of entailment"),
+    ):
         file.write_text(f"index\tsentence1\tsentence2\tlabel\n{row}\n")
         found = error(capsys, *command("fit", tmp_path / "runs", f"--data.data_dir={tmp_path / 'data'}"))
         assert f"{file}:2: {message}" in found
@@ -156,7 +159,7 @@ def test_a_checkpoint_cannot_choose_what_is_imported(
     state["lit_compacter"]["method"] = "os.system"
     torch.save(state, tmp_path / "x.ckpt")
     message = error(capsys, *command("test", tmp_path / "more", f"--ckpt_path={tmp_path / 'x.ckpt'}"))
-    assert "was made with method 'os.system'; expected one of Compacter" in message
+    assert "the checkpoint has method 'os.system'; expected one of Compacter" in message
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

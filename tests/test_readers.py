@@ -32,6 +32,13 @@ def test_tsv_options(tmp_path: Path) -> None:
     assert rows == [(1, {"a": "1", "b": "2"}), (2, {}), (3, {"a": "4", "b": "5"})]
 
 
+def test_long_texts_and_stray_carriage_returns(tmp_path: Path) -> None:
+    text = "b" * 140_000
+    for name, content in (("x.tsv", f"a\tb\r\n1\rone\t{text}\r\n"), ("x.csv", f'a,b\r\n"1\rone",{text}\r\n')):
+        ((_, row),) = read_rows(write(tmp_path / name, content))
+        assert row == {"a": "1\rone", "b": text}
+
+
 def test_jsonl(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", '\ufeff{"a": "He said \\"no", "b": "🙂\\tx"}\n\n{"a": "", "b": "two\\nlines"}')
     assert list(read_rows(path)) == [(1, ROWS[0]), (3, ROWS[1])]
@@ -45,14 +52,18 @@ def test_parquet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.jsonl", '{"a": 1}\n{"a": \n', r"x.jsonl:2: not a line of JSON"),
+        (
+            "x.jsonl",
+            '{"a": 1}\n{"a": \n',
+            r"x.jsonl:2: not JSON \(Expecting value at column 1\); expected one object per line",
+        ),
         ("x.jsonl", "[1]\n", r"x.jsonl:1: expected a JSON object"),
-        ("x.jsonl", "[" * 100_000, r"x.jsonl:1: not a line of JSON"),
+        ("x.jsonl", "[" * 100_000, r"x.jsonl:1: not JSON \(maximum recursion"),
         ("x.jsonl", b'{"a": "x"}\n{"a": "caf\xe9"}\n', r"x.jsonl:2: not UTF-8 text .* at byte 10 of the line"),
         ("x.tsv", b"a\tb\ncaf\xe9\tb\n", r"x.tsv:2: not UTF-8 text"),
         ("x.tsv", "a\tb\n1\t2\t3\n", r"x.tsv:2: expected 2 columns, found 3"),
         ("x.tsv", "a\tb\n1\n", r"x.tsv:2: expected 2 columns, found 1"),
-        ("x.tsv", f"a\tb\n1\t{'b' * 140_000}\n", r"x.tsv:2: field larger than field limit"),
+        ("x.csv", "a,b\n1,2,3\n", r"x.csv:2: expected 2 columns, found 3; quote a field that holds a comma"),
         ("x.csv", 'a,b\n1,"open\n', r"x.csv:2: unexpected end of data"),
         ("x.parquet", "PAR1 no", r"x.parquet is not a parquet file"),
         ("x.xlsx", "", r"x.xlsx is of an unknown kind; expected one of .csv, .tsv, .jsonl, .parquet"),

@@ -29,7 +29,7 @@ def test_kinds_of_tasks(name: str, tmp_path: Path, capsys: pytest.CaptureFixture
     told = capsys.readouterr().out
     assert "example 1" in told and "lose the end of their longest field" in told.replace("\n", " ")
     assert ("to predict" if name == "axb" else "to train") in told
-    assert {"record": "Ann", "stsb": "3.8", "axb": "", "multirc": "1"}[name] in told
+    assert {"record": "Ann", "stsb": "3.8", "axb": "0 (entailment)", "multirc": "1"}[name] in told
 
 
 @pytest.mark.usefixtures("_project_root")
@@ -53,3 +53,9 @@ def test_mistakes(args: list[str], message: str, capsys: pytest.CaptureFixture[s
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+@pytest.mark.usefixtures("_project_root")
+def test_training_rows_are_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "--config=text2text.yaml", "--data.validation_file=null", f"--model.model_name={TINY}"])
+    assert "text2text: 2,000 examples to train" in capsys.readouterr().out

@@ -22,16 +22,16 @@ def write(path: Path, text: str) -> Path:
 
 
 def rows(name: str, data_dir: Path, split: str = "train") -> list[Row]:
-    return from_files(TASKS[name], TASKS[name].files, split, data_dir)
+    return from_files(TASKS[name], split, data_dir)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (HEADER + "0\ta\tb\n", r"train.tsv:2: expected 4 columns, found 3"),
-        (HEADER + "0\ta\tb\tmaybe\n", r"train.tsv:2: unknown label 'maybe'; expected one of entailment, not_ent"),
-        (HEADER + "0\ta\tb\t-1\n", r"train.tsv:2: no label: 'label' is absent or empty"),
-        ("index\tsentence1\tsentence2\n0\ta\tb\n", r"train.tsv:2: no label: 'label' is absent or empty"),
+        (HEADER + "0\ta\tb\tmaybe\n", r"train.tsv:2: label is maybe; expected one of entailment, not_ent"),
+        (HEADER + "0\ta\tb\t-1\n", r"train.tsv:2: label is empty"),
+        ("index\tsentence1\tsentence2\n0\ta\tb\n", r"train.tsv:2: no field 'label'; found 'idx', 'sentence1'"),
         ("index\tsentence1\tlabel\n0\ta\tentailment\n", r"train.tsv:2: no field 'sentence2'; found 'idx', 'sentence1'"),
         (HEADER, r"train.tsv holds no rows"),
         ("", r"train.tsv holds no rows"),
@@ -50,7 +50,7 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
         ("cb", '{"premise": "a", "idx": 0, "label": "neutral"}', r":1: no field 'hypothesis'; found 'premise', 'idx'"),
         ("cb", '{"premise": null, "hypothesis": "b", "label": "neutral"}', r":1: premise is null; expected a text"),
         ("cb", '{"premise": "a", "hypothesis": "b", "idx": "x", "label": "neutral"}', r":1: index 'x' is not a num"),
-        ("cb", '\n{"premise": "a", "hypothesis": "b", "label": 7}', r":2: unknown label '7'; expected one of entail"),
+        ("cb", '\n{"premise": "a", "hypothesis": "b", "label": 7}', r":2: label is 7; expected one of entail"),
         ("multirc", '{"idx": 0, "passage": {"text": "a"}}', r":1: no field 'questions'"),
         ("multirc", '{"idx": 0, "passage": ["text"]}', r":1: not in the form of the benchmark's files"),
         (
@@ -67,9 +67,9 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
         ),
         (
             "wsc",
-            '{"text": "a", "label": true, "target": {"span1_index": "0", "span1_text": "x", "span2_index": 0, '
+            '{"text": "a", "label": true, "target": {"span1_index": -1, "span1_text": "x", "span2_index": 0, '
             '"span2_text": "a"}}',
-            r":1: span1_index is \"0\"; expected a whole number",
+            r":1: span1_index is -1; expected a whole number, 0 or more",
         ),
     ],
 )
@@ -101,6 +101,12 @@ def test_any_file_with_the_tasks_columns(tmp_path: Path) -> None:
     flat = '{"query": "@placeholder ran.", "entities": ["Bob", "Ann"], "passage": "Ann and Bob ran."}\n'
     (row,) = from_file(TASKS["record"], write(tmp_path / "record.jsonl", flat))
     assert row["entities"] == "Ann, Bob" and row["label"] is None
+    bad = '{"query": "@placeholder ran.", "entities": [1], "passage": "Ann ran."}\n'
+    with pytest.raises(UserError, match=r"bad.jsonl:1: entities is \[1\]; expected a list of texts"):
+        from_file(TASKS["record"], write(tmp_path / "bad.jsonl", bad))
+    table = "text,span1_index,span1_text,span2_index,span2_text,label\nAnn saw her.,0,Ann,2,her,\n"
+    (row,) = from_file(TASKS["wsc"], write(tmp_path / "wsc.csv", table))
+    assert row["text"] == "* Ann * saw # her #." and row["label"] is None
     flat = '{"question": "Who?", "answer": "Ann", "paragraph": "<b>Ann</b> ran.", "label": 1}\n'
     (row,) = from_file(TASKS["multirc"], write(tmp_path / "multirc.jsonl", flat))
     assert row["paragraph"] == "Ann ran." and row["label"] == "1" and "group" not in row

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lit_compacter import tokens
 from lit_compacter.errors import UserError
-from lit_compacter.tokens import load_tokenizer, source_ids, tokenised
+from lit_compacter.tokens import common_length, load_tokenizer, source_ids, tokenised
 from tests.conftest import TINY, shared
 
 LONG = ["question: ", "Is tea a drink?", " passage: ", "Tea is a drink. " * 40, " word: ", "tea", ""]
@@ -31,6 +31,24 @@ def test_the_longest_field_is_cut_and_the_others_survive(tokenizer: PreTrainedTo
     tail = tokenizer(" word: tea").input_ids
     head = len(ids[1]) - len(tail)
     assert ids[1][:head] == whole[:head] and ids[1][head:] == tail
+
+
+def test_two_long_fields_are_cut_to_a_common_length(tokenizer: PreTrainedTokenizerBase) -> None:
+    long = ["sentence1: ", "tea is a drink " * 30, " sentence2: ", "a plum is a fruit " * 30, " word: ", "tea", ""]
+    (ids,), _ = source_ids([long], tokenizer, 64)
+    end = " word: tea</s>"
+    first, second = tokenizer.decode(ids).removeprefix("sentence1: ").split(" sentence2: ")
+    assert len(ids) >= 63 and second.endswith(end)
+    counts = [len(tokenizer(part).input_ids) for part in (first, second.removesuffix(end))]
+    assert counts[0] == counts[1] > 15
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "common"),
+    [([3, 50, 4], 20, 13), ([3, 50, 40], 20, 8), ([5, 5], 9, 4), ([1, 2], 10, 2), ([7], 0, 0), ([7, 8], -3, 0)],
+)
+def test_common_length(lengths: list[int], room: int, common: int) -> None:
+    assert common_length(lengths, room) == common
 
 
 def test_no_field_is_long_enough(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -26,5 +26,10 @@ def find_task(options: DataOptions) -> Task:
         raise UserError(f"unknown task {name!r} (data.task); expected one of {known}{did_you_mean(name, TASKS)}")
     if given := only_of_own(options):
         raise UserError(f"data.{given} is an option of task {OWN} and not of {name}")
-    task = TASKS[name]
-    return task.in_form_of(TASKS[str(options.trained_on)]) if options.trained_on in task.trained_on else task
+    task, trained_on = TASKS[name], options.trained_on
+    if trained_on is None or not task.trained_on:
+        return task
+    if trained_on not in task.trained_on:
+        expected = " or ".join(task.trained_on)
+        raise UserError(f"the model was trained on {trained_on}; {name} is for models trained on {expected}")
+    return task.in_form_of(TASKS[trained_on])

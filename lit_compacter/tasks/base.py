@@ -11,14 +11,14 @@ from lit_compacter.sources import Files, Row
 from lit_compacter.splits import Split, as_given, halve
 from lit_compacter.templates import Template
 
-# What a column can be, and how a message says so.
-KINDS: dict[Any, str] = {
-    str: "a text",
-    int: "a whole number",
-    list: "a list",
-    (str, int, float): "a text or a number",
+# What a column can be, as a message says it, and how to tell.
+TEXT, TEXTS, INDEX, SCALAR = "a text", "a list of texts", "a whole number, 0 or more", "a text or a number"
+IS: dict[str, Callable[[Any], bool]] = {
+    TEXT: lambda value: isinstance(value, str),
+    TEXTS: lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    INDEX: lambda value: not isinstance(value, bool) and str(value).isdecimal(),  # "7" in a table
+    SCALAR: lambda value: isinstance(value, str | int | float),
 }
-SCALAR = (str, int, float)
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,15 @@ class Task:
         metrics: Names of `metrics.METRICS` of that kind of answer; `score` is their mean.
         files: The benchmark's own files.
         hub: Repository and configuration on the Hugging Face hub; None where there is none.
-        columns: Columns of the hub's rows that are needed, and their type. Default: the template's, each a text.
+        columns: Columns of the hub's rows that are needed, and what each is. Default: the template's, each a text.
         label: The column that holds the label.
         prepare: Makes the texts that the template names, and `group` where rows belong together.
         split: Makes train, validation and test in the paper's way.
         official: The same in the benchmark's own.
         leaderboard: Unlabelled official split → the file that the benchmark's leaderboard takes for it.
         trained_on: Tasks whose models this diagnostic set is for; their form is used.
+        prefix: What `data.add_task_name` puts before the input. Default: the name.
+        hint: What a message about an absent column adds.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Task:
     metrics: tuple[str, ...]
     files: Files
     hub: tuple[str, str] | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
     label: str = "label"
     prepare: Callable[[Raw], Raw] = dict
     split: Split = halve
@@ -55,10 +57,11 @@ class Task:
     leaderboard: Mapping[str, str] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     prefix: str = ""
+    hint: str = ""
 
     def __post_init__(self) -> None:
         check_metrics(self.answer, self.metrics)
-        object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, str))
+        object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, TEXT))
         object.__setattr__(self, "prefix", self.prefix or self.name)
 
     def row(self, raw: Raw, number: int) -> Row:
@@ -69,17 +72,26 @@ class Task:
         """
         for name, kind in self.columns.items():
             if name not in raw:
-                raise ValueError(f"no field {name!r}; found {', '.join(map(repr, raw))}")
-            if not isinstance(raw[name], kind) or (kind is int and isinstance(raw[name], bool)):
-                raise ValueError(f"{name} is {plain(raw[name])}; expected {KINDS[kind]}")
+                raise ValueError(self.absent(name, raw))
+            if not IS[kind](raw[name]):
+                raise ValueError(f"{name} is {plain(raw[name])}; expected {kind}")
         idx = raw.get("idx", number)
         if isinstance(idx, str):
             if not idx.isdecimal():
                 raise ValueError(f"index {idx!r} is not a number")
             idx = int(idx)
         ready = self.prepare(raw | {"idx": idx})
+        label = ready.get(self.label)
+        try:
+            known = self.answer.read(label)
+        except ValueError as error:
+            raise ValueError(f"{self.label} is {plain(label)}; expected {error}") from error
         names = (*self.template.columns, "idx", *(("group",) if "group" in ready else ()))
-        return {name: ready[name] for name in names} | {"label": self.answer.read(ready.get(self.label))}
+        return {name: ready[name] for name in names} | {"label": known}
+
+    def absent(self, name: str, raw: Raw) -> str:
+        """What a message says of a column that a row lacks."""
+        return f"no field {name!r}; found {', '.join(map(repr, raw))}{self.hint}"
 
     def from_hub(self, raw: Raw) -> Raw:
         """A row of the hub, its label as files have it."""

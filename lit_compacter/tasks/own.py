@@ -25,8 +25,9 @@ def own_task(options: DataOptions) -> Task:
         UserError: Source or target is missing or wrong, or a metric does not fit the kind of answer.
     """
     if not options.source or not options.target:
-        missing = "target, the column that holds the answer" if options.source else "source, the template of the input"
-        raise UserError(f"task {OWN} needs data.{missing}")
+        example = '--data.source "question: {question} context: {context}"'
+        needed = "--data.target, the column of the answer" if options.source else f"a template of the input: {example}"
+        raise UserError(f"task {OWN} needs {needed}")
     template = Template(options.source)
     answer = _answer(options)
     names = {split: getattr(options, f"{split}_file") for split in ("train", "validation", "test")}
@@ -39,6 +40,7 @@ def own_task(options: DataOptions) -> Task:
         columns=dict.fromkeys(template.columns, SCALAR),
         label=options.target,
         split=as_given,
+        hint="; data.source and data.target name the columns",
     )
 
 
@@ -51,11 +53,17 @@ def warn_of_equal_files(options: DataOptions) -> None:
     """Warn where the validation rows are the training rows."""
     train, validation = (Path(str(name)) for name in (options.train_file, options.validation_file))
     if train.is_file() and validation.is_file() and filecmp.cmp(train, validation, shallow=False):
-        warnings.warn(f"{validation} holds what {train} holds: the score will say nothing of new rows", stacklevel=2)
+        warnings.warn(
+            f"data.validation_file {validation} holds the same rows as data.train_file: the score will say nothing of "
+            "new ones",
+            stacklevel=2,
+        )
 
 
 def _answer(options: DataOptions) -> Answer:
     if options.labels is not None:
+        if any(isinstance(label, bool) for label in options.labels):
+            raise UserError('data.labels: YAML reads yes, no, true and false as booleans; quote them: ["yes", "no"]')
         words = tuple(map(plain, options.labels))
         if len(set(words)) < max(2, len(words)):
             raise UserError(f"data.labels are {', '.join(words) or 'none'}; expected two or more, all different")

@@ -10,12 +10,12 @@ from lit_compacter.answers import Labels, Text
 from lit_compacter.readers import Raw
 from lit_compacter.sources import jsonl
 from lit_compacter.splits import carve, only_test
-from lit_compacter.tasks.base import Task
+from lit_compacter.tasks.base import INDEX, TEXT, TEXTS, Task
 from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
 from lit_compacter.templates import fields
 
 BOOLEAN = Labels(("false", "true"))
-INDEX = Labels(("0", "1"), written=(0, 1))
+ZERO_ONE = Labels(("0", "1"), written=(0, 1))
 
 
 def _superglue(name: str, folder: str, **task: Any) -> Task:
@@ -102,7 +102,7 @@ def without_highlights(passage: str) -> str:
 
 def prepare_wsc(row: Raw) -> Raw:
     """`*` around the first span and `#` around the second, as in T5."""
-    spans = [(row[f"span{i}_index"], row[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
+    spans = [(int(row[f"span{i}_index"]), row[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
     text = row["text"]
     for index, span, mark in sorted(spans, reverse=True):  # from the end, so that the other's place stays
         text = marked(text, index, span, mark)
@@ -157,7 +157,7 @@ SUPERGLUE_TASKS = (
         "COPA",
         # The reference leaves out whether cause or effect is asked for; without it the task cannot be solved.
         template=fields("premise", "question", "choice1", "choice2"),
-        answer=INDEX,
+        answer=ZERO_ONE,
         metrics=("accuracy",),
     ),
     _superglue(
@@ -166,14 +166,14 @@ SUPERGLUE_TASKS = (
         files=jsonl("MultiRC", unfold=multirc_rows),
         prepare=prepare_multirc,
         template=fields("question", "answer", "paragraph"),
-        answer=INDEX,
+        answer=ZERO_ONE,
         metrics=("f1", "exact_match"),
     ),
     _superglue(
         "record",
         "ReCoRD",
         files=jsonl("ReCoRD", unfold=record_rows),
-        columns={"query": str, "entities": list, "passage": str},
+        columns={"query": TEXT, "entities": TEXTS, "passage": TEXT},
         label="answers",
         prepare=prepare_record,
         template=fields("query", "entities", "passage"),
@@ -200,8 +200,7 @@ SUPERGLUE_TASKS = (
         "wsc",
         "WSC",
         files=jsonl("WSC", unfold=lambda official: [official | official["target"]]),
-        columns={"text": str}
-        | {f"span{i}_{part}": kind for i in (1, 2) for part, kind in (("text", str), ("index", int))},
+        columns={"text": TEXT, "span1_index": INDEX, "span1_text": TEXT, "span2_index": INDEX, "span2_text": TEXT},
         prepare=prepare_wsc,
         template=fields("text"),
         answer=Labels(("false", "true"), written=("False", "True")),

@@ -12,6 +12,7 @@ from lit_compacter.options import DataOptions
 from lit_compacter.sources import Row, from_files, from_hub
 from lit_compacter.tasks import TASKS, find_task
 from tests.benchmark import BENCHMARKS, COUNTS
+from tests.benchmark.base import ENTAILMENT
 from tests.conftest import TINY
 
 # Row as the hub has it, its label as files have it → source, target.
@@ -153,7 +154,7 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
     assert task.hub is not None and task.hub[1] == benchmark.hub
     assert set(task.files.names) == set(benchmark.layout)
     for split in benchmark.layout:
-        found = from_files(task, task.files, split, tmp_path / "files")
+        found = from_files(task, split, tmp_path / "files")
         assert found == from_hub(task, str(tmp_path / "hub"), benchmark.hub, split)
         assert len(found) == COUNTS[split.split("_")[0]]
         labelled = not split.startswith("test") or benchmark.labelled_test
@@ -164,7 +165,7 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
 def test_hard_texts_arrive_whole(tmp_path: Path) -> None:
     def first_rows(name: str, split: str = "train") -> list[Row]:
         BENCHMARKS[name].write_files(tmp_path)
-        return from_files(TASKS[name], TASKS[name].files, split, tmp_path)
+        return from_files(TASKS[name], split, tmp_path)
 
     assert first_rows("mrpc")[0]["sentence1"] == 'He said "no'
     assert first_rows("rte")[1] == {
@@ -174,7 +175,7 @@ def test_hard_texts_arrive_whole(tmp_path: Path) -> None:
         "idx": 1,
     }
     assert first_rows("copa")[0]["premise"] == "It\trained."
-    assert first_rows("stsb")[2]["label"] == 3.75
+    assert [row["label"] for row in first_rows("stsb")[:4]] == [3.7, 0.0, 3.75, 4.2]
     multirc = first_rows("multirc")
     assert multirc[0]["paragraph"] == "Tom ate. He ate soup. 🙂"
     assert [row["group"] for row in multirc[:3]] == [(0, 0), (0, 0), (0, 1)]
@@ -217,6 +218,43 @@ def test_every_verb(name: str, tmp_path: Path) -> None:
     assert written == sorted(["predictions.jsonl", *files])
     assert files == LEADERBOARD.get(name, files) and len(files) == (2 if name == "mnli" else 1)
     assert metrics["predict/rows"] == COUNTS["test"] * len(files)
+    records = read_jsonl(folder / "predictions.jsonl")
+    field = {"axb": "sentence1: ", "axg": "premise: "}.get(name, PAIRS[name][1].split(" ")[0])
+    assert all(record["source"].startswith(field) for record in records)
+
+
+@pytest.mark.usefixtures("_project_root")
+def test_what_a_checkpoint_tells_a_diagnostic_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The form of the task that was trained, and the training rows' majority; a run's own config changes neither."""
+    BENCHMARKS["axb"].write_files(tmp_path)
+    rows = [{"premise": "A.", "hypothesis": "B.", "idx": i, "label": ENTAILMENT[i > 3]} for i in range(12)]
+    for name in ("train", "val"):
+        write_jsonl(tmp_path / f"RTE/{name}.jsonl", rows)
+    common = [f"--data.data_dir={tmp_path}", f"--model.model_name={TINY}", "--trainer.accelerator=cpu"]
+    common += ["--trainer.enable_progress_bar=false", "--trainer.logger=false"]
+    common += [f"--trainer.default_root_dir={tmp_path / 'runs'}", "--run_name=run"]
+    main(["fit", "--config=superglue-rte.yaml", *common, "--trainer.max_epochs=1"])
+    config = tmp_path / "runs/run/config.yaml"
+    for number, configs in enumerate(([], [f"--config={config}"])):
+        main(["predict", *configs, "--config=axb.yaml", *common, "--ckpt_path=best"])
+        suffix = f"-{number + 1}" if number else ""
+        records = read_jsonl(tmp_path / f"runs/run/predictions{suffix}.jsonl")
+        assert all(record["source"].startswith("premise: ") for record in records)
+        assert {record["prediction"] for record in records} == {None}
+        written = read_jsonl(tmp_path / f"runs/run/AX-b{suffix}.jsonl")
+        assert {record["label"] for record in written} == {"not_entailment"}, "8 of 12, and not the first label"
+    with pytest.raises(SystemExit):
+        main(["test", "--config=axb.yaml", *common, "--ckpt_path=best", "--data.trained_on=copa"])
+    assert "the model was trained on copa; axb is for models trained on rte or superglue-rte" in capsys.readouterr().err
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_unknown_task() -> None:
@@ -234,4 +272,8 @@ def test_diagnostics_take_the_form_of_the_task_that_was_trained() -> None:
     assert find_task(options(task="axb")).source(row, add_task_name=True) == "axb sentence1: A. sentence2: B."
     as_superglue = find_task(options(task="axb", trained_on="superglue-rte"))
     assert as_superglue.source(row, add_task_name=True) == "superglue-rte premise: A. hypothesis: B."
-    assert find_task(options(task="axb", trained_on="cola")) is TASKS["axb"]
+    assert find_task(options(task="rte", trained_on="cola")) is TASKS["rte"]
+    with pytest.raises(
+        UserError, match="the model was trained on cola; axb is for models trained on rte or superglue-"
+    ):
+        find_task(options(task="axb", trained_on="cola"))
