@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test lint bench backbone clean
+.PHONY: help install demo test lint soak bench backbone clean
 
 help:      ## list the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -25,6 +25,9 @@ lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(BIN)/installed  ## every method on every model type: the tests that make test leaves out
+	$(BIN)/python -m pytest -m soak
 
 bench: $(BIN)/installed  ## time of one adapter, thin and materialised
 	$(BIN)/python -m lit_compacter.benchmarks.layer

@@ -23,17 +23,21 @@ FORMAT = 2
 FIELDS = {"format", "method", "options", "task", "inputs", "majority", "model_name", "backbone"}
 
 
-def names_to_save(model: nn.Module, base: Iterable[str]) -> set[str]:
-    """The one rule for saving: every tensor that is not in the stock model `base`, and every one that is trained.
+def names_to_save(model: nn.Module, base: Iterable[Tensor]) -> set[str]:
+    """The one rule for saving: every tensor that is not among the stock model's, `base`, and every one that is trained.
 
     A tensor that several modules share is named once. Buffers that can be made again are non-persistent, so not here.
     """
-    base = set(base)
-    named = dict(model.named_parameters())  # without the second names of shared tensors
-    second_names = {name for name, _ in model.named_parameters(remove_duplicate=False)} - named.keys()
-    trained = {name for name, parameter in named.items() if parameter.requires_grad}
-    added = model.state_dict().keys() - base - second_names
+    ours = {id(tensor) for tensor in base}  # a method may give a base tensor another name
+    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # without second names of shared tensors
+    trained = {name for name, tensor in named.items() if tensor.requires_grad}
+    added = {name for name, tensor in named.items() if id(tensor) not in ours} & model.state_dict().keys()
     return trained | added
+
+
+def tensors(model: nn.Module) -> list[Tensor]:
+    """A model's parameters and buffers."""
+    return [*model.parameters(), *model.buffers()]
 
 
 def read(path: str | Path) -> dict[str, Any]:

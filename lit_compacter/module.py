@@ -70,7 +70,7 @@ class T5Module(LightningModule):
         torch.manual_seed(self.seed)
         model = load_backbone(self.model_name, self.pretrained)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
-        base = model.state_dict().keys()
+        base = checkpoint.tensors(model)
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout
         self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}

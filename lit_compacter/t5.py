@@ -1,4 +1,4 @@
-"""The only file that names the attributes of Hugging Face's T5: where adapters go, and how they are hung there."""
+"""The only file that names attributes of Hugging Face's T5 family: where adapters go, and how they are hung there."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,18 @@ from typing import Any, Literal, TypeAlias
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig, T5ForConditionalGeneration
-from transformers.models.t5.modeling_t5 import T5LayerNorm
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, T5ForConditionalGeneration
 
 from lit_compacter.errors import UserError, first_line
 
-Where: TypeAlias = Literal["attention", "feed_forward"]
-WHERE: tuple[Where, ...] = ("attention", "feed_forward")
-SUPPORTED = ("t5",)  # values of a config's model_type: T5 v1.0, v1.1 and Flan-T5
+Where: TypeAlias = Literal["attention", "cross_attention", "feed_forward"]
+Options: TypeAlias = dict[str, Any]
+Stack: TypeAlias = Literal["encoder", "decoder"]
+WHERE: tuple[Where, ...] = ("attention", "feed_forward")  # the paper's
+STACKS: tuple[Stack, ...] = ("encoder", "decoder")
+# Values of a config's model_type → what they are.
+SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
 SHAPE = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj"]
 
 
@@ -33,12 +37,12 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
     try:
         config = AutoConfig.from_pretrained(name)
         if config.model_type not in SUPPORTED:
-            expected = ", ".join(SUPPORTED)
+            expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
             raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
         if not pretrained:
             return _random(config)
         # Trained tensors need float32, whatever precision the file was stored in.
-        return T5ForConditionalGeneration.from_pretrained(name, config=config, dtype=torch.float32)
+        return AutoModelForSeq2SeqLM.from_pretrained(name, config=config, dtype=torch.float32)
     except UserError:
         raise
     except (OSError, ValueError, SafetensorError) as error:
@@ -50,8 +54,9 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
 
 def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
     with torch.device("cpu"):  # the same weights whatever the training device
-        model = T5ForConditionalGeneration(config)
-        if not config.scale_decoder_outputs:  # v1.1 has an output layer of its own, which a new model lacks
+        model = AutoModelForSeq2SeqLM.from_config(config)
+        if not getattr(config, "scale_decoder_outputs", config.tie_word_embeddings):
+            # v1.1 and mT5 have an output layer of their own, which a new model lacks.
             model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
     return model
 
@@ -75,21 +80,48 @@ class Site:
     layer: int
 
 
-def sites(model: T5ForConditionalGeneration, where: Iterable[Where] = WHERE) -> Iterator[Site]:
-    """The paper's adapter positions (section 2): after self-attention and feed-forward, none after cross-attention."""
-    host = {"attention": "SelfAttention.o", "feed_forward": "DenseReluDense"}
-    sublayer = {
-        ("encoder", "attention"): 0,
-        ("encoder", "feed_forward"): 1,
-        ("decoder", "attention"): 0,
-        ("decoder", "feed_forward"): 2,
-    }
-    stacks: tuple[Literal["encoder", "decoder"], ...] = ("encoder", "decoder")
+# Sublayer of a block by its index, and the module in it whose output is one tensor just before dropout and residual.
+# LongT5's encoder has another self-attention; a decoder has cross-attention in between.
+SELF_ATTENTION = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
+SUBLAYERS: dict[tuple[Stack, Where], tuple[int, tuple[str, ...]]] = {
+    ("encoder", "attention"): (0, SELF_ATTENTION),
+    ("encoder", "feed_forward"): (1, ("DenseReluDense",)),
+    ("decoder", "attention"): (0, SELF_ATTENTION),
+    ("decoder", "cross_attention"): (1, ("EncDecAttention",)),
+    ("decoder", "feed_forward"): (2, ("DenseReluDense",)),
+}
+
+
+def sites(
+    model: T5ForConditionalGeneration,
+    where: Iterable[Where] = WHERE,
+    layers: Iterable[int] | None = None,
+    stacks: Iterable[Stack] = STACKS,
+) -> Iterator[Site]:
+    """Places for adapters; by default the paper's (section 2): after self-attention and feed-forward in every block.
+
+    Args:
+        model: A T5 of any kind.
+        where: Sublayers.
+        layers: Indices of blocks, from 0, in each stack. Default: all.
+        stacks: Encoder, decoder or both.
+    """
+    chosen = None if layers is None else set(layers)
     for stack in stacks:
-        for layer in range(len(model.get_submodule(f"{stack}.block"))):  # type: ignore[arg-type]
-            for place in where:
-                name = f"{stack}.block.{layer}.layer.{sublayer[stack, place]}.{host[place]}"
+        for layer in range(depth(model, stack)):
+            for place in where if chosen is None or layer in chosen else ():
+                if (stack, place) not in SUBLAYERS:  # an encoder has no cross-attention
+                    continue
+                index, hosts = SUBLAYERS[stack, place]
+                sublayer = f"{stack}.block.{layer}.layer.{index}"
+                host = next(name for name in hosts if hasattr(model.get_submodule(sublayer), name))
+                name = f"{sublayer}.{host}" + ("" if place == "feed_forward" else ".o")
                 yield Site(name, model.get_submodule(name), model.config.d_model, stack, layer)
+
+
+def depth(model: T5ForConditionalGeneration, stack: Stack) -> int:
+    """Number of blocks in a stack."""
+    return len(model.get_submodule(f"{stack}.block"))  # type: ignore[arg-type]
 
 
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
@@ -112,7 +144,74 @@ def width(model: T5ForConditionalGeneration) -> int:
 
 def layer_norms(model: nn.Module) -> Iterator[nn.Module]:
     """Every layer norm, the stacks' final ones included."""
-    return (m for m in model.modules() if isinstance(m, T5LayerNorm))
+    return (module for _, module in named_layer_norms(model))
+
+
+def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The same with their names."""
+    return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith("LayerNorm"))
+
+
+def add_biases(model: T5ForConditionalGeneration) -> None:
+    """Give every linear map and every block's layer norm a bias, at zero; the stacks' final norms get none (BitFit)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module.bias is None:
+            module.bias = nn.Parameter(module.weight.new_zeros(module.out_features))
+    for name, norm in named_layer_norms(model):
+        if ".block." in name:
+            norm.register_parameter("bias", nn.Parameter(torch.zeros_like(norm.weight)))  # type: ignore[arg-type]
+            norm.register_forward_hook(_plus_bias)
+
+
+def _plus_bias(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    return output + norm.get_parameter("bias")
+
+
+def prepend(model: T5ForConditionalGeneration, prompt: nn.Parameter) -> None:
+    """Let the encoder read the vectors of `prompt`, (P, d_model), before its embedded input, as `encoder.prompt`."""
+    model.encoder.register_parameter("prompt", prompt)
+    model.encoder.register_forward_pre_hook(_prepend, with_kwargs=True)
+    model.decoder.register_forward_pre_hook(partial(_lengthen, len(prompt)), with_kwargs=True)
+
+
+def _prepend(
+    encoder: nn.Module, args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    ids, embedded, mask = (options.get(name) for name in ("input_ids", "inputs_embeds", "attention_mask"))
+    if embedded is None:
+        embedded = encoder.get_submodule("embed_tokens")(ids)
+    prompt = encoder.get_parameter("prompt").expand(len(embedded), -1, -1).to(embedded.dtype)  # (B, P, d)
+    longer = {"input_ids": None, "inputs_embeds": torch.cat([prompt, embedded], dim=1)}  # (B, P + S, d)
+    return args, options | longer | {"attention_mask": _with_ones(mask, prompt.shape[1])}
+
+
+def _lengthen(
+    count: int, decoder: nn.Module, args: tuple[Any, ...], options: Options
+) -> tuple[tuple[Any, ...], Options]:
+    mask = options.get("encoder_attention_mask")
+    return args, options | {"encoder_attention_mask": _with_ones(mask, count)}
+
+
+def _with_ones(mask: Tensor | None, count: int) -> Tensor | None:
+    return None if mask is None else torch.cat([mask.new_ones(len(mask), count), mask], dim=1)  # (B, P + S)
+
+
+def weight_hosts(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Module]]]:
+    """Each weight once, with every module that uses it: tied ones have several."""
+    hosts: dict[nn.Parameter, list[nn.Module]] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            hosts.setdefault(parameter, []).append(module)
+    return iter(hosts.items())
+
+
+def as_if(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
+    """What `host` would make of x with `weight` in place of its own; every weight of a T5 enters linearly."""
+    if isinstance(host, nn.Linear):
+        return F.linear(x, weight)
+    if isinstance(host, nn.Embedding):
+        return F.embedding(x, weight)
+    return F.rms_norm(x, weight.shape, weight, host.variance_epsilon)  # type: ignore[arg-type]
 
 
 def is_layer_norm(name: str) -> bool:

@@ -128,5 +128,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
     """What a tokenizer does, as text: its tokens are cached by it."""
+    if not tokenizer.is_fast:  # ByT5's
+        return f"{type(tokenizer).__name__} {json.dumps(tokenizer.get_vocab())}"
     settings_of_the_last_call = {"truncation": None, "padding": None}
     return json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()) | settings_of_the_last_call)

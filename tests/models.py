@@ -1,22 +1,46 @@
-"""Small T5s for tests, and T5-base without its weights."""
+"""Small models of every supported type, and T5-base without its weights."""
+
+from typing import Any
 
 import torch
-from transformers import T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    LongT5Config,
+    MT5Config,
+    PretrainedConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+    UMT5Config,
+)
 
-VERSIONS = {"v1.0": {"feed_forward_proj": "relu"}, "v1.1": {"feed_forward_proj": "gated-gelu"}}
+SIZES = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+# Name → config class and what makes it that model.
+MODELS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
+    "v1.0": (T5Config, {"feed_forward_proj": "relu"}),
+    "v1.1": (T5Config, {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "mt5": (MT5Config, {"tie_word_embeddings": False}),
+    "umt5": (UMT5Config, {"tie_word_embeddings": False}),
+    "byt5": (T5Config, {"vocab_size": 384, "feed_forward_proj": "gated-gelu", "num_decoder_layers": 1}),
+    "longt5-local": (LongT5Config, {"encoder_attention_type": "local", "local_radius": 3}),
+    "longt5-global": (
+        LongT5Config,
+        {"encoder_attention_type": "transient-global", "local_radius": 3, "global_block_size": 4},
+    ),
+}
+VERSIONS = {name: MODELS[name][1] for name in ("v1.0", "v1.1")}
 
 
 def small_t5(version: str = "v1.0", **changes: object) -> T5ForConditionalGeneration:
-    """Two blocks of width 32."""
+    """Two blocks of width 32, in evaluation mode."""
     torch.manual_seed(0)
-    sizes = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
-    config = T5Config(**sizes | VERSIONS[version] | {"decoder_start_token_id": 0} | changes)
-    return T5ForConditionalGeneration(config).eval()
+    kind, options = MODELS[version]
+    config = kind(**SIZES | {"decoder_start_token_id": 0, "pad_token_id": 0} | options | changes)
+    return AutoModelForSeq2SeqLM.from_config(config).eval()
 
 
-def t5_base() -> T5ForConditionalGeneration:
+def t5_base(vocab_size: int = 32_128) -> T5ForConditionalGeneration:
     """T5-base's architecture on the meta device: shapes without memory."""
-    sizes = {"vocab_size": 32128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
+    sizes = {"vocab_size": vocab_size, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
     with torch.device("meta"):
         return T5ForConditionalGeneration(T5Config(**sizes, decoder_start_token_id=0))
 

@@ -97,7 +97,11 @@ def test_keys_of_a_checkpoint(tmp_path: Path) -> None:
     assert state["lit_compacter"] | {"backbone": {}} == {
         "format": 2,
         "method": "Compacter",
-        "options": {"reduction": 4, "where": ("feed_forward",), "phm_dim": 4, "rank": 1},
+        "options": {
+            **{"reduction": 4, "where": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
+            **{"phm_dim": 4, "rank": 1, "shared_rule": True, "factorised_rule": False, "train_rule": True},
+            **{"shared_factors": False, "init": "xavier_uniform"},
+        },
         "task": "rte",
         "inputs": {
             **{"add_task_name": False, "max_source_length": 64, "max_target_length": None, "split": "paper"},

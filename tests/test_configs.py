@@ -54,7 +54,11 @@ def test_the_papers_recipe_is_the_default() -> None:
         "model_name": "google-t5/t5-base",
         "method": {
             "class_path": "lit_compacter.methods.Compacter",
-            "init_args": {"reduction": 32, "where": ["attention", "feed_forward"], "phm_dim": 4, "rank": 1},
+            "init_args": {
+                **{"reduction": 32, "where": ["attention", "feed_forward"]},
+                **{"stacks": ["encoder", "decoder"], "phm_dim": 4, "rank": 1, "shared_rule": True},
+                **{"factorised_rule": False, "train_rule": True, "shared_factors": False, "init": "xavier_uniform"},
+            },
         },
         "learning_rate": 0.003,
         "warmup_steps": 500,

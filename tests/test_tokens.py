@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
 from lit_compacter import tokens
 from lit_compacter.errors import UserError
@@ -67,6 +67,16 @@ def test_the_real_vocabulary() -> None:
     (ids,), _ = source_ids([LONG], tokenizer, 64)
     text = tokenizer.decode(ids)
     assert text.startswith("question: Is tea a drink? passage: Tea is a drink.") and text.endswith(" word: tea</s>")
+
+
+def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ByT5's tokenizer, which is none of the fast ones."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    for _ in range(2):
+        (row,) = tokenised([example("0")], ByT5Tokenizer(), 26, 8).to_list()
+        assert bytes(token - 3 for token in row["input_ids"][:-1]) == b"question: Wh passage: So"
+        assert row["cut"] == 3 and row["input_ids"][-1] == 1
+    assert len(list((tmp_path / "lit_compacter").iterdir())) == 1
 
 
 def example(target: str, **more: Any) -> dict[str, Any]:

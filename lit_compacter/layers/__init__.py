@@ -1,6 +1,8 @@
 """Plain modules that know nothing of T5 or of configs."""
 
 from lit_compacter.layers.bottleneck import Bottleneck
-from lit_compacter.layers.phm import PHMLinear
+from lit_compacter.layers.low_rank import LowRankLinear
+from lit_compacter.layers.phm import PHMLinear, Rule
+from lit_compacter.layers.projection import DenseProjection, Fastfood, Subspace
 
-__all__ = ["Bottleneck", "PHMLinear"]
+__all__ = ["Bottleneck", "DenseProjection", "Fastfood", "LowRankLinear", "PHMLinear", "Rule", "Subspace"]

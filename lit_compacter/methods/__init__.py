@@ -2,10 +2,38 @@
 
 from lit_compacter.methods.adapter import Adapter
 from lit_compacter.methods.base import Method
+from lit_compacter.methods.bitfit import BitFit
 from lit_compacter.methods.compacter import Compacter
 from lit_compacter.methods.full import FullFineTuning
+from lit_compacter.methods.intrinsic import IntrinsicSAID
 from lit_compacter.methods.layer_norms import LayerNorms
+from lit_compacter.methods.low_rank import LowRankAdapter
+from lit_compacter.methods.peft import Peft
+from lit_compacter.methods.prompt import PromptTuning
 
-METHODS: dict[str, type[Method]] = {m.__name__: m for m in (Compacter, Adapter, LayerNorms, FullFineTuning)}
+_ALL = (
+    Compacter,
+    Adapter,
+    LowRankAdapter,
+    BitFit,
+    PromptTuning,
+    IntrinsicSAID,
+    LayerNorms,
+    FullFineTuning,
+    Peft,
+)
+METHODS: dict[str, type[Method]] = {method.__name__: method for method in _ALL}
 
-__all__ = ["METHODS", "Adapter", "Compacter", "FullFineTuning", "LayerNorms", "Method"]
+__all__ = [
+    "METHODS",
+    "Adapter",
+    "BitFit",
+    "Compacter",
+    "FullFineTuning",
+    "IntrinsicSAID",
+    "LayerNorms",
+    "LowRankAdapter",
+    "Method",
+    "Peft",
+    "PromptTuning",
+]

@@ -9,7 +9,7 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import WHERE, Where, attach, layer_norms, sites, width
+from lit_compacter.t5 import STACKS, WHERE, Stack, Where, attach, depth, layer_norms, sites, width
 
 LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 
@@ -18,25 +18,44 @@ LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 class Adapter(Method):
     """Bottleneck adapters with dense linears, 2L(2kd) weights; all layer norms are trained with them.
 
-    Pfeiffer's variant, as the paper configures it, is where=[attention].
+    Pfeiffer's variant, as the paper configures it, is where=[attention]; AdapterDrop is layers=[5, …, 11].
     """
 
     reduction: int = 32
     """Model dimension divided by the bottleneck (T5-base: 768 / 32 = 24). The paper searches 8, 16 and 32."""
     where: tuple[Where, ...] = WHERE
-    """Sublayers that get an adapter: attention (self-attention) and feed_forward."""
+    """Sublayers that get an adapter: attention (self-attention), cross_attention and feed_forward."""
+    layers: tuple[int, ...] | None = None
+    """Indices of the blocks that get adapters, from 0, in each stack. Default: all."""
+    stacks: tuple[Stack, ...] = STACKS
+    """Encoder, decoder or both."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
-        if not self.where or len(set(self.where)) < len(self.where):
-            raise UserError(
-                f"model.method.where is {list(self.where)}; expected attention, feed_forward or both, each once"
-            )
+        self.check_places(model)
         bottleneck = self.bottleneck(width(model))
         linear = self.linear_factory(model)
-        for site in sites(model, self.where):
+        for site in sites(model, self.where, self.layers, self.stacks):
             attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
         for norm in layer_norms(model):
             norm.requires_grad_(True)
+
+    def check_places(self, model: T5ForConditionalGeneration) -> None:
+        """Raise UserError where `where`, `layers` and `stacks` name a place twice, one that is none, or none at all."""
+        known = {"where": (*WHERE, "cross_attention"), "stacks": STACKS}
+        for name, chosen in (("where", self.where), ("stacks", self.stacks)):
+            if not chosen or len(set(chosen)) < len(chosen):
+                expected = ", ".join(known[name])
+                raise UserError(f"model.method.{name} is {list(chosen)}; expected one or more of {expected}, each once")
+        last = max(depth(model, stack) for stack in self.stacks) - 1
+        if self.layers is not None and (not self.layers or not set(self.layers) <= set(range(last + 1))):
+            raise UserError(
+                f"model.method.layers is {list(self.layers)}; expected some of 0 to {last}, or null for all"
+            )
+        if not list(sites(model, self.where, self.layers, self.stacks)):
+            raise UserError(
+                f"model.method.where {list(self.where)} in stacks {list(self.stacks)} is no place: "
+                "an encoder has no cross_attention"
+            )
 
     def bottleneck(self, dim: int) -> int:
         """d, the width of the bottleneck for a model of width `dim`."""

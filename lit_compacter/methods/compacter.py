@@ -2,37 +2,62 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.errors import UserError
-from lit_compacter.layers import PHMLinear
-from lit_compacter.layers.phm import new_rule
+from lit_compacter.layers import PHMLinear, Rule
+from lit_compacter.layers.phm import OWN_RULE_STD, SHARED_RULE_STD, Init
 from lit_compacter.methods.adapter import Adapter
 from lit_compacter.t5 import width
 
-SHARED_RULE = "phm_rule"  # the one tensor {A_i}, at the top of the model
+SHARED_RULE = "phm_rule"  # the one rule {A_i}, at the top of the model
 
 
 @dataclass
 class Compacter(Adapter):
     """Adapters whose linears are y = x Σ_i A_i ⊗ (s_i t_iᵀ) + b, with one rule {A_i} for the whole model.
 
-    4L(k + d) + n³ adapter weights over L blocks (at rank 1). Compacter++ is where=[feed_forward].
+    4L(k + d) + n³ adapter weights over L blocks (at rank 1). Compacter++ is where=[feed_forward]; PHM-Adapter is
+    rank=null, shared_rule=false: 4L(kd/n + n³) weights.
     """
 
     phm_dim: int = 4
     """n, the number of Kronecker terms; divides the model dimension and the bottleneck. The paper tries 4, 8 and 12."""
-    rank: int = 1
-    """r, the rank of each Kronecker factor B_i."""
+    rank: int | None = 1
+    """r, the rank of each Kronecker factor B_i = s_i t_iᵀ; null for dense B_i."""
+    shared_rule: bool = True
+    """One rule {A_i} for the whole model ("slow" weights); else one for each linear."""
+    factorised_rule: bool = False
+    """A_i = l_i r_iᵀ: 2n² numbers for a rule instead of n³."""
+    train_rule: bool = True
+    """False keeps the rule as it was drawn; it is saved nevertheless."""
+    shared_factors: bool = False
+    """One B_i ("fast" weights) for all down and one for all up projections; their biases stay their own."""
+    init: Init = "xavier_uniform"
+    """What the factors are drawn from: xavier_uniform or xavier_normal, with gain √2, or normal, with std 0.01."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
         self.check(width(model))
-        rule = new_rule(self.phm_dim)
-        model.register_parameter(SHARED_RULE, rule)
-        return partial(PHMLinear, phm_dim=self.phm_dim, rank=self.rank, rule=rule)
+        shared = self.new_rule(SHARED_RULE_STD) if self.shared_rule else None
+        for name, tensor in shared.named_parameters() if shared else ():
+            # At the top of the model, so that this is the one name that a checkpoint has for it.
+            model.register_parameter(SHARED_RULE if name == "weight" else f"{SHARED_RULE}_{name}", tensor)
+        first: dict[tuple[int, int], PHMLinear] = {}
+
+        def linear(in_features: int, out_features: int) -> nn.Module:
+            rule = shared or self.new_rule(OWN_RULE_STD)
+            like = first.get((in_features, out_features)) if self.shared_factors else None
+            layer = PHMLinear(in_features, out_features, self.phm_dim, self.rank, rule, self.init, like)
+            first.setdefault((in_features, out_features), layer)
+            return layer
+
+        return linear
+
+    def new_rule(self, std: float) -> Rule:
+        """A rule as the options say."""
+        return Rule(self.phm_dim, std, self.factorised_rule).requires_grad_(self.train_rule)
 
     def check(self, dim: int) -> None:
         """Raise UserError where the options do not fit a model of width `dim`."""
@@ -44,8 +69,8 @@ class Compacter(Adapter):
                 f"bottleneck {bottleneck} (= {dim} / reduction {self.reduction}); "
                 f"choose one of {', '.join(map(str, divisors))}"
             )
-        if self.rank < 1:
-            raise UserError(f"model.method.rank is {self.rank}; expected 1 or more")
+        if self.rank is not None and self.rank < 1:
+            raise UserError(f"model.method.rank is {self.rank}; expected 1 or more, or null for dense factors")
 
     def group(self, name: str) -> str:
-        return "shared rule" if name == SHARED_RULE else super().group(name)
+        return "shared rule" if name.startswith(SHARED_RULE) else super().group(name)

@@ -4,22 +4,24 @@ import pytest
 import torch
 
 from lit_compacter.layers import PHMLinear
-from lit_compacter.layers.phm import new_rule
+from lit_compacter.layers.phm import INITS, Rule
 
 CASES = [(n, r) for n in (1, 2, 4, 8, 12) for r in (1, 2, 4)]
 SIZES = [(96, 24), (24, 96), (24, 24), (768, 24), (24, 768)]
 
 
 def definition(layer: PHMLinear, x: torch.Tensor) -> torch.Tensor:
-    terms = (torch.kron(a, s @ t) for a, s, t in zip(layer.rule, layer.s, layer.t, strict=True))
+    factors = layer.weight if layer.rank is None else layer.s @ layer.t
+    terms = (torch.kron(a, factor) for a, factor in zip(layer.rule(), factors, strict=True))
     return x @ sum(terms, torch.zeros(())) + layer.bias
 
 
-def make(n: int, r: int, size: tuple[int, int], shared: bool) -> PHMLinear:
-    torch.manual_seed(n * 100 + r)
-    layer = PHMLinear(*size, phm_dim=n, rank=r, rule=new_rule(n) if shared else None).double()
-    torch.nn.init.normal_(layer.rule)  # the initial 1e-4 would hide errors of order one
-    torch.nn.init.normal_(layer.bias)
+def make(n: int, r: int | None, size: tuple[int, int], shared: bool, factorised: bool = False) -> PHMLinear:
+    torch.manual_seed(n * 100 + (r or 0))
+    rule = Rule(n, factorised=factorised) if shared or factorised else None
+    layer = PHMLinear(*size, phm_dim=n, rank=r, rule=rule).double()
+    for tensor in (*layer.rule.parameters(), layer.bias):
+        torch.nn.init.normal_(tensor)  # the initial 1e-4 would hide errors of order one
     return layer
 
 
@@ -54,6 +56,30 @@ def test_gradients(n: int, r: int, shared: bool, thin: bool) -> None:
         assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
 
 
+@pytest.mark.parametrize("factorised", [True, False])
+@pytest.mark.parametrize("rank", [None, 1, 2])
+def test_dense_factors_and_factorised_rules(rank: int | None, factorised: bool) -> None:
+    for size in SIZES:
+        layer = make(4, rank, size, shared=True, factorised=factorised)
+        x = torch.randn(3, 5, size[0], dtype=torch.float64)
+        torch.testing.assert_close(layer(x), definition(layer, x), rtol=1e-12, atol=1e-12)
+
+
+def test_factors_may_be_another_layers() -> None:
+    first = PHMLinear(24, 12, phm_dim=4)
+    second = PHMLinear(24, 12, phm_dim=4, rule=first.rule, like=first)
+    assert second.s is first.s and second.t is first.t and second.bias is not first.bias
+
+
+@pytest.mark.parametrize("init", INITS)
+def test_inits(init: str) -> None:
+    torch.manual_seed(0)
+    layer = PHMLinear(768, 96, phm_dim=4, rank=None, init=init)  # type: ignore[arg-type]
+    xavier = (2 * 2 / (768 / 4 + 96 / 4)) ** 0.5  # gain √2
+    expected = {"xavier_uniform": xavier, "xavier_normal": xavier, "normal": 0.01}[init]
+    assert layer.weight.std().item() == pytest.approx(expected, rel=0.05)
+
+
 def test_thin_factors_never_build_h(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(self: PHMLinear) -> torch.Tensor:
         raise AssertionError("H was materialised")
@@ -75,8 +101,8 @@ def test_initial_values() -> None:
     layer = PHMLinear(768, 24, phm_dim=4)
     bound = (2 * 6 / (768 / 4 + 1)) ** 0.5  # Xavier uniform with gain √2 of a (k/n, 1) matrix
     assert 0.9 * bound < layer.s.abs().max() <= bound
-    assert 0.005 < layer.rule.std() < 0.02, "a rule of its own"
-    assert 0.5e-4 < new_rule(4).std() < 2e-4, "a shared rule"
+    assert 0.005 < layer.rule.weight.std() < 0.02, "a rule of its own"
+    assert 0.5e-4 < Rule(4).weight.std() < 2e-4, "a shared rule"
     assert not layer.bias.any()
     assert sum(p.numel() for p in layer.parameters()) == 768 + 24 + 24 + 4**3
 

@@ -1,0 +1,38 @@
+"""Results of long measurements: one entry per method, kept as soon as it is there."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rich.progress import Progress
+
+from lit_compacter.parsing import CONFIGS
+
+Result: TypeAlias = dict[str, Any]
+METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
+
+
+def measure_missing(
+    path: Path, names: Sequence[str], where: str, measure: Callable[[str], Result]
+) -> dict[str, Result]:
+    """Measure what the file at `path` lacks, and write it after each; one that fails is named and left out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
+    with Progress() as progress:
+        for name in progress.track([name for name in names if name not in results], description="measuring"):
+            progress.console.print(f"{name} …")
+            try:
+                results[name] = measure(name)
+            except subprocess.CalledProcessError as error:
+                progress.console.print(f"{name} failed: {(error.stderr.strip().splitlines() or ['?'])[-1]}")
+                continue
+            path.write_text(json.dumps({"where": where, "methods": results}, indent=2) + "\n")
+    return results
+
+
+def run(*arguments: str) -> str:
+    """What a Python process of its own prints; raises CalledProcessError where it fails."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,22 @@
+"""BitFit (Ben Zaken et al., 2021): biases alone."""
+
+from dataclasses import dataclass
+
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.methods.base import Method
+from lit_compacter.t5 import add_biases
+
+
+@dataclass
+class BitFit(Method):
+    """Train a bias for every linear map and for every layer norm in a block; T5 has none of its own, they start at 0.
+
+    The output layer has one too, of as many numbers as the vocabulary has; the stacks' final norms have none.
+    """
+
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        add_biases(model)
+
+    def group(self, name: str) -> str:
+        return "biases"

@@ -1,0 +1,45 @@
+"""Intrinsic-SAID (Aghajanyan et al., 2021): all weights, changed within a random subspace of few dimensions."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError
+from lit_compacter.layers import DenseProjection, Fastfood, Subspace
+from lit_compacter.methods.base import Method
+from lit_compacter.t5 import as_if, weight_hosts
+
+PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}
+
+
+@dataclass
+class IntrinsicSAID(Method):
+    """Train d numbers θ and λ: each weight W_i becomes W_i + λ_i P_i θ under a fixed random projection P_i."""
+
+    dim: int = 20_000
+    """d, all trained numbers: one λ for each weight tensor, the rest is θ."""
+    projection: Literal["fastfood", "dense"] = "fastfood"
+    """fastfood: O(D log D) time and O(D) memory for D weights. dense: a D × d matrix, for small models only."""
+    seed: int = 42
+    """Of the projections, which are drawn again wherever the model is built."""
+
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        weights = list(weight_hosts(model))
+        if self.dim <= len(weights):
+            raise UserError(f"model.method.dim is {self.dim}; expected more than {len(weights)}, the number of weights")
+        shapes = [weight.shape for weight, _ in weights]
+        subspace = Subspace(self.dim, shapes, PROJECTIONS[self.projection], self.seed)
+        model.add_module("subspace", subspace)
+        for index, (_, hosts) in enumerate(weights):
+            for host in hosts:
+                host.register_forward_hook(partial(_shift, subspace, index))
+
+    def group(self, name: str) -> str:
+        return "subspace"
+
+
+def _shift(subspace: Subspace, index: int, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    return output + as_if(host, subspace(index), args[0]).to(output.dtype)

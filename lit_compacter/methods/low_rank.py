@@ -1,0 +1,25 @@
+"""Adapter-LowRank: adapters whose linears are of low rank (the paper's baseline, section 5.2)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError
+from lit_compacter.layers import LowRankLinear
+from lit_compacter.methods.adapter import Adapter
+
+
+@dataclass
+class LowRankAdapter(Adapter):
+    """Adapters whose linears are y = x U V + b, 4L · 2r(k + d) weights over L pairs of blocks."""
+
+    rank: int = 1
+    """r, the rank of each linear."""
+
+    def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
+        if self.rank < 1:
+            raise UserError(f"model.method.rank is {self.rank}; expected 1 or more")
+        return partial(LowRankLinear, rank=self.rank)

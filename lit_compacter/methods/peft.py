@@ -1,0 +1,36 @@
+"""Every method of the PEFT library that changes a model in place, such as LoRA and IA³, in the same harness."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError, first_line
+from lit_compacter.methods.base import Method
+
+
+@dataclass
+class Peft(Method):
+    """What PEFT's `inject_adapter_in_model` makes of a config."""
+
+    config: dict[str, Any] = field(default_factory=lambda: {"peft_type": "LORA", "target_modules": ["q", "v"]})
+    """PEFT's own options, `peft_type` among them: {peft_type: LORA, r: 8, target_modules: [q, v]}."""
+
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        try:
+            from peft import inject_adapter_in_model
+            from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+        except ImportError as error:
+            raise UserError("method Peft needs the library peft: pip install 'lit-compacter[peft]'") from error
+        options = dict(self.config)
+        kind = options.pop("peft_type", None)
+        kinds = {str(name.value): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+        if kind not in kinds:
+            raise UserError(f"model.method.config.peft_type is {kind!r}; expected one of {', '.join(kinds)}")
+        try:
+            inject_adapter_in_model(kinds[kind](task_type="SEQ_2_SEQ_LM", **options), model)
+        except (TypeError, ValueError, KeyError) as error:
+            raise UserError(f"model.method.config: {first_line(error)}") from error
+
+    def group(self, name: str) -> str:
+        return str(self.config["peft_type"]).lower()

@@ -1,0 +1,44 @@
+"""Prompt tuning (Lester et al., 2021): a few trained vectors before the input."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from transformers import T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError
+from lit_compacter.methods.base import Method
+from lit_compacter.t5 import prepend, width
+
+RANGE = 0.5  # of the uniform distribution of a random prompt, as in the reference
+COMMON = 5000  # a prompt of tokens takes them among the most common, which come first in the vocabulary
+LONGEST = 512  # what T5 was pretrained on; a longer prompt leaves its input no place
+
+
+@dataclass
+class PromptTuning(Method):
+    """Train P · d_model numbers: P vectors that the encoder reads before the embedded input."""
+
+    length: int = 100
+    """P, the number of vectors."""
+    init: Literal["random", "tokens"] = "random"
+    """random: uniform in ±0.5. tokens: pretrained embeddings of tokens drawn among the 5,000 most common."""
+
+    def inject(self, model: T5ForConditionalGeneration) -> None:
+        if not 1 <= self.length <= LONGEST:
+            raise UserError(f"model.method.length is {self.length}; expected 1 to {LONGEST} vectors")
+        prepend(model, nn.Parameter(self.vectors(model)))
+
+    def vectors(self, model: T5ForConditionalGeneration) -> torch.Tensor:
+        """The prompt at the start, (P, d_model)."""
+        if self.init == "random":
+            return torch.empty(self.length, width(model)).uniform_(-RANGE, RANGE)
+        embeddings = model.get_input_embeddings().weight
+        common = min(COMMON, len(embeddings))
+        if self.length > common:
+            raise UserError(f"model.method.length is {self.length}; expected 1 to {common}, the tokens to begin with")
+        return embeddings[torch.randperm(common)[: self.length]].detach().clone()
+
+    def group(self, name: str) -> str:
+        return "prompt"

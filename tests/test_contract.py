@@ -1,0 +1,166 @@
+"""What every method keeps on every model: each YAML of configs/methods crossed with each supported model type.
+
+A new method file or model type is found by itself. `make test` runs every method on one model type and every model type
+with Compacter; `make soak` runs the full cross.
+"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lit_compacter.checkpoint import names_to_save, tensors
+from lit_compacter.methods import METHODS, Method
+from lit_compacter.parsing import CONFIGS
+from lit_compacter.t5 import SUPPORTED
+from tests.models import MODELS, batch, small_t5
+
+FILES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
+# What the sizes of T5-base become in a model of width 32 with two blocks.
+SMALL = {"reduction": 4, "layers": [1], "phm_dim": 4, "length": 5, "dim": 300}
+EXACT = {"bitfit", "full", "layer_norms", "intrinsic_said", "lora", "ia3"}  # change nothing before training
+NEAR = {"adapter", "adapter_drop", "compacter", "compacter_pp", "pfeiffer", "phm_adapter"}
+FREE = {"prompt_random", "prompt_tokens", "low_rank"}  # a prompt is read; the reference's low-rank factors start large
+
+
+def cross(quick: Callable[[str, str], bool]) -> pytest.MarkDecorator:
+    """Every pair; those that are not quick are for the soak."""
+    pairs = [(file, kind) for file in FILES for kind in MODELS]
+    marked = [pytest.param(*pair, marks=[] if quick(*pair) else [pytest.mark.soak]) for pair in pairs]
+    return pytest.mark.parametrize(("file", "kind"), marked)
+
+
+every_pair = cross(lambda file, kind: kind == "v1.0" or file == "compacter")
+
+
+def method(file: str) -> Method:
+    """The method of a YAML, made small."""
+    given = yaml.safe_load((CONFIGS / "methods" / f"{file}.yaml").read_text())["model"]["method"]
+    if given["class_path"] == "Peft":
+        pytest.importorskip("peft", reason="the optional library peft is not installed")
+    options = {k: SMALL.get(k, v) if v is not None else v for k, v in given.get("init_args", {}).items()}
+    return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
+def changed(file: str, kind: str) -> tuple[torch.nn.Module, set[str]]:
+    """A small model of that kind under the method, without dropout, and the names that a checkpoint holds."""
+    model = small_t5(kind, dropout_rate=0.0)
+    base = tensors(model)
+    method(file).apply(model)
+    return model.train(), names_to_save(model, base)
+
+
+def trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def step(model: torch.nn.Module, count: int = 2) -> list[float]:
+    """Losses of a few AdamW steps; of the first one a rule of 1e-4 leaves s and t next to no gradient."""
+    optimizer = torch.optim.AdamW(trained(model).values(), lr=0.02, weight_decay=0.0)
+    losses = []
+    for _ in range(count):
+        optimizer.zero_grad()
+        loss = model(**batch()).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def logits(model: torch.nn.Module) -> Tensor:
+    with torch.no_grad():
+        return model.eval()(**batch()).logits
+
+
+def test_every_file_is_classified() -> None:
+    assert set(FILES) == EXACT | NEAR | FREE
+
+
+def test_every_supported_model_type_is_crossed() -> None:
+    assert {kind.model_type for kind, _ in MODELS.values()} == SUPPORTED.keys()
+
+
+@every_pair
+def test_a_step_changes_what_is_trained_and_nothing_else(file: str, kind: str) -> None:
+    model, saved = changed(file, kind)
+    before = copy.deepcopy(dict(model.named_parameters()))
+    step(model)
+    assert all((p.grad is not None) == p.requires_grad for p in model.parameters()), "every trainable has a gradient"
+    now = dict(model.named_parameters())
+    different = {name for name, tensor in now.items() if not torch.equal(tensor, before[name])}
+    assert different == trained(model).keys() == saved
+
+
+@every_pair
+def test_save_and_load(file: str, kind: str, tmp_path: Path) -> None:
+    model, saved = changed(file, kind)
+    step(model)
+    named = dict(model.named_parameters())
+    save_file({name: named[name].detach().contiguous() for name in saved}, tmp_path / "x.safetensors")
+    torch.manual_seed(1)  # another drawing of what is new
+    again, _ = changed(file, kind)
+    assert not torch.equal(logits(again), logits(model))
+    again.load_state_dict(load_file(tmp_path / "x.safetensors"), strict=False)
+    assert torch.equal(logits(again), logits(model))
+
+
+@every_pair
+def test_at_the_beginning(file: str, kind: str) -> None:
+    before = logits(small_t5(kind, dropout_rate=0.0))
+    distance = (logits(changed(file, kind)[0]) - before).abs().max()
+    limit = 0.0 if file in EXACT else 0.05 * before.abs().max().item()
+    assert file in FREE or distance.item() <= limit
+
+
+@every_pair
+def test_generation_with_and_without_cache(file: str, kind: str) -> None:
+    model, _ = changed(file, kind)
+    step(model)
+    inputs = {key: value for key, value in batch().items() if key != "labels"}
+    outputs = [
+        model.eval().generate(**inputs, max_new_tokens=6, do_sample=False, use_cache=cache)  # type: ignore[operator]
+        for cache in (True, False)
+    ]
+    assert torch.equal(*outputs)
+    # What greedy decoding chose is what a full forward pass prefers: the method took part in every step.
+    preferred = model(**inputs, decoder_input_ids=outputs[0][:, :-1]).logits.argmax(-1)
+    alive = (outputs[0][:, :-1] == 1).cumsum(1) == 0  # before the end of sequence
+    assert torch.equal(preferred[alive], outputs[0][:, 1:][alive])
+
+
+@every_pair
+def test_gradient_checkpointing(file: str, kind: str) -> None:
+    plain, _ = changed(file, kind)
+    model = copy.deepcopy(plain)
+    model.gradient_checkpointing_enable()  # type: ignore[operator]
+    gradients = []
+    for one in (plain, model):
+        one(**batch()).loss.backward()
+        gradients.append([p.grad for p in trained(one).values()])
+    for expected, actual in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+@every_pair
+def test_bf16(file: str, kind: str) -> None:
+    model, _ = changed(file, kind)
+    exact = model(**batch()).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(**batch()).loss
+    loss.backward()
+    assert abs(loss - exact) < 0.05 * exact
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained(model).values())
+
+
+@cross(lambda file, kind: kind == "v1.0")  # seconds each
+def test_compiled(file: str, kind: str) -> None:
+    model, _ = changed(file, kind)
+    expected = model(**batch()).loss
+    torch._dynamo.reset()
+    actual = torch.compile(model, backend="aot_eager")(**batch()).loss
+    torch.testing.assert_close(actual, expected)
