@@ -29,8 +29,8 @@ class T5Module(LightningModule):
     Args:
         method: What is added to the model and what is trained, e.g. Compacter. Default: Compacter; for validate, test
             and predict the method of the checkpoint.
-        model_name: Hub name or folder of a T5 (v1.0, v1.1 or Flan). For validate, test and predict the checkpoint's is
-            the default.
+        model_name: Hub name or folder of a T5 (v1.0, v1.1, Flan, mT5, UMT5, ByT5, LongT5). For validate, test and
+            predict the checkpoint's is the default.
         learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
         warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0.
         weight_decay: AdamW's weight decay.

@@ -51,9 +51,10 @@ def measure(name: str, options: argparse.Namespace) -> Result:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     shape = (options.batch_size, options.length)
-    batch = {"input_ids": torch.randint(2, 32_000, shape, device=device)}
+    words = model.config.vocab_size
+    batch = {"input_ids": torch.randint(2, words, shape, device=device)}
     batch |= {"attention_mask": torch.ones(shape, dtype=torch.long, device=device)}
-    batch |= {"labels": torch.randint(2, 32_000, (options.batch_size, 2), device=device)}
+    batch |= {"labels": torch.randint(2, words, (options.batch_size, 2), device=device)}
     seconds = []
     for _ in range(options.steps + 1):
         started = time.perf_counter()
