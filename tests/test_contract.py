@@ -157,7 +157,8 @@ def test_bf16(file: str, kind: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained(model).values())
 
 
-@cross(lambda file, kind: kind == "v1.0")  # seconds each
+# Seconds each, so one of each way to hang on a model is quick.
+@cross(lambda file, kind: kind == "v1.0" and file in {"compacter", "adapter", "bitfit", "prompt_random"})
 def test_compiled(file: str, kind: str) -> None:
     model, _ = changed(file, kind)
     expected = model(**batch()).loss
