@@ -39,9 +39,8 @@ class CLI(LightningCLI):
     run_config: RunConfig | None = None
 
     def __init__(self, args: ArgsType = None) -> None:
-        words = sys.argv[1:] if args is None else args
         # A parser takes half a second to build, so where the verb stands first only its own is built.
-        self.verbs = tuple(words[:1]) if isinstance(words, list) and words[:1] and words[0] in VERBS else VERBS
+        self.verbs = (verb,) if (verb := first_word(args)) in VERBS else VERBS
         super().__init__(
             T5Module,
             GlueDataModule,
@@ -203,18 +202,28 @@ def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
     return model | {f"data.{name}": value for name, value in inputs.items()}
 
 
+def command_line(args: ArgsType) -> list[str]:
+    """The words of the command line, none where a config is given as an object."""
+    words = sys.argv[1:] if args is None else args
+    return words if isinstance(words, list) else []
+
+
+def first_word(args: ArgsType) -> str:
+    """What the command line begins with, usually the verb."""
+    return next(iter(command_line(args)), "")
+
+
 def main(args: ArgsType = None) -> None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     quieten()
     try:
-        arguments = sys.argv[1:] if args is None else args
-        if isinstance(arguments, list) and arguments[:1] == ["show"]:
-            show.main(arguments[1:])
+        if first_word(args) == "show":
+            show.main(command_line(args)[1:])
         else:
             CLI(args)
     except (UserError, MisconfigurationException, ModuleNotFoundError) as error:
-        if "--debug" in (sys.argv if args is None else args):
+        if "--debug" in command_line(args):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)

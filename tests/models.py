@@ -13,6 +13,8 @@ from transformers import (
     UMT5Config,
 )
 
+from lit_compacter.benchmarks.efficiency import T5_BASE
+
 SIZES = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 # Name → config class and what makes it that model.
 MODELS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
@@ -40,7 +42,7 @@ def small_t5(version: str = "v1.0", **changes: object) -> T5ForConditionalGenera
 
 def t5_base(vocab_size: int = 32_128) -> T5ForConditionalGeneration:
     """T5-base's architecture on the meta device: shapes without memory."""
-    sizes = {"vocab_size": vocab_size, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
+    sizes = T5_BASE | {"vocab_size": vocab_size}
     with torch.device("meta"):
         return T5ForConditionalGeneration(T5Config(**sizes, decoder_start_token_id=0))
 

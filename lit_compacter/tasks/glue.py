@@ -16,8 +16,12 @@ SENTENCES = fields("sentence1", "sentence2")
 
 def _glue(name: str, folder: str, **task: Any) -> Task:
     """A task of one test set, whose predictions go to the leaderboard as `<folder>.tsv`."""
-    leaderboard = task.pop("leaderboard", {"test": f"{folder}.tsv"})
-    return Task(name, hub=("nyu-mll/glue", name), leaderboard=leaderboard, **task)
+    defaults: dict[str, Any] = {
+        "hub": ("nyu-mll/glue", name),
+        "files": tsv(folder),
+        "leaderboard": {"test": f"{folder}.tsv"},
+    }
+    return Task(name, **defaults | task)
 
 
 GLUE_TASKS = (
@@ -32,7 +36,6 @@ GLUE_TASKS = (
     _glue(
         "sst2",
         "SST-2",
-        files=tsv("SST-2"),
         template=fields("sentence"),
         answer=BINARY,
         metrics=("accuracy",),
@@ -83,7 +86,6 @@ GLUE_TASKS = (
     _glue(
         "qnli",
         "QNLI",
-        files=tsv("QNLI"),
         template=fields("question", "sentence"),
         answer=ENTAILMENT,
         metrics=("accuracy",),
@@ -92,7 +94,6 @@ GLUE_TASKS = (
     _glue(
         "rte",
         "RTE",
-        files=tsv("RTE"),
         template=SENTENCES,
         answer=ENTAILMENT,
         metrics=("accuracy",),
@@ -100,7 +101,6 @@ GLUE_TASKS = (
     _glue(
         "wnli",
         "WNLI",
-        files=tsv("WNLI"),
         template=SENTENCES,
         answer=BINARY,
         metrics=("accuracy",),
