@@ -25,8 +25,16 @@ def test_efficiency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     monkeypatch.setattr(efficiency, "run", never)
     capsys.readouterr()
+    scores = tmp_path / "methods.json"
+    scores.write_text(json.dumps({"methods": {"full": {"val/score": 0.9}}}))
+    sys.argv += ["--scores", str(scores)]
+    by_time = (tmp_path / "efficiency.png").read_bytes()
     efficiency.main()
     assert table in capsys.readouterr().out
+    assert (tmp_path / "efficiency.png").read_bytes() != by_time
+    sys.argv[sys.argv.index("--length=8")] = "--length=9"
+    with pytest.raises(SystemExit, match=r"measured otherwise .*2 × 8.*--out"):
+        efficiency.main()
 
 
 def test_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,4 +44,5 @@ def test_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     methods.main()
     result = json.loads((tmp_path / "methods.json").read_text())["methods"]["layer_norms"]
     assert {"val/accuracy", "val/score", "first_loss", "last_loss", "seconds"} <= result.keys()
+    assert result["command"].startswith("python main.py fit --config methods/NAME.yaml --config rte.yaml")
     assert "| layer_norms |" in (tmp_path / "methods.md").read_text()

@@ -27,7 +27,6 @@ from lit_compacter.methods import METHODS, Method
 from lit_compacter.parsing import CONFIGS
 
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
-PAPERS_BASE = 222_882_048  # T5-base at the paper's vocabulary: what its percentages refer to
 REFERENCE = "full"
 RELATIVE = ("memory_mb", "seconds")
 
@@ -44,7 +43,7 @@ def measure(name: str, options: argparse.Namespace) -> Result:
     device = torch.device(options.device)
     torch.manual_seed(0)
     model = random_t5(options.model_name)
-    base = tensors(model)
+    base, whole = tensors(model), model.num_parameters()
     load_method(name).apply(model)
     saved = names_to_save(model, base)
     model.to(device).train()
@@ -69,7 +68,7 @@ def measure(name: str, options: argparse.Namespace) -> Result:
     count = sum(parameter.numel() for parameter in trained)
     return {
         "trained": count,
-        "percent": round(100 * count / PAPERS_BASE, 4),
+        "percent": round(100 * count / whole, 4),
         "checkpoint_bytes": checkpoint_bytes(model, saved),
         "memory_mb": round(peak_memory(device) / 2**20),
         "seconds": round(statistics.median(seconds[1:]), 4),
@@ -104,7 +103,11 @@ def peak_memory(device: torch.device) -> int:
 
 def machine(options: argparse.Namespace) -> str:
     """Where and how this was measured."""
-    where = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    where = (
+        torch.cuda.get_device_name()
+        if options.device == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    )
     precision = "bf16 autocast" if options.bf16 else "fp32"
     versions = f"torch {torch.__version__}, transformers {transformers_version}, Python {platform.python_version()}"
     model = options.model_name or "T5-base, random weights"
@@ -141,7 +144,7 @@ def draw(results: dict[str, Result], scores: dict[str, float], path: Path) -> No
         axes.scatter(result["percent"], height, s=result["memory_mb"] / 10, alpha=0.5)
         axes.annotate(name, (result["percent"], height), fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlabel("trained, % of T5-base")
+    axes.set_xlabel("trained, % of the backbone")
     axes.set_ylabel("score" if scores else "seconds per step")
     axes.set_title("area: peak memory")
     figure.tight_layout()
@@ -159,7 +162,9 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--length", type=int, default=128, help="source tokens")
     parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
-    parser.add_argument("--scores", type=Path, help="JSON, method → score, for the figure")
+    parser.add_argument(
+        "--scores", type=Path, help="methods.json of lit_compacter.benchmarks.methods: the figure's scores"
+    )
     parser.add_argument("--measure", help=argparse.SUPPRESS)  # how a process of its own is asked for one method
     options = parser.parse_args()
     if options.measure:
@@ -170,7 +175,8 @@ def main() -> None:
     results = measure_missing(
         path, options.methods, where, lambda name: json.loads(run(*module, name).splitlines()[-1])
     )
-    scores = json.loads(options.scores.read_text()) if options.scores else {}
+    scored = json.loads(options.scores.read_text())["methods"] if options.scores else {}
+    scores = {name: result["val/score"] for name, result in scored.items()}
     (options.out / "efficiency.md").write_text(markdown(results, where))
     draw(results, scores, options.out / "efficiency.png")
     print(markdown(results, where))

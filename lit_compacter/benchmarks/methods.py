@@ -17,6 +17,7 @@ from lit_compacter.benchmarks.results import METHOD_NAMES, Result, measure_missi
 from lit_compacter.parsing import CONFIGS
 
 MAIN = CONFIGS.parent / "main.py"
+METHOD_FILE = "methods/NAME.yaml"  # in the command that is told
 
 
 def fit(name: str, options: list[str]) -> Result:
@@ -32,14 +33,20 @@ def fit(name: str, options: list[str]) -> Result:
             losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
     tenth = max(1, len(losses) // 10)
     first, last = (round(sum(part) / tenth, 4) for part in (losses[:tenth], losses[-tenth:]))
-    return metrics | {"first_loss": first, "last_loss": last, "seconds": round(seconds)}
+    told = {"first_loss": first, "last_loss": last, "seconds": round(seconds)}
+    return metrics | told | {"command": shlex.join(["python", "main.py", "fit", "--config", METHOD_FILE, *options])}
 
 
-def markdown(results: dict[str, Result], command: str) -> str:
-    """The table, best score first."""
+def markdown(results: dict[str, Result]) -> str:
+    """The table, best score first, under the command of each run."""
     names = sorted({key for result in results.values() for key in result if key.startswith("val/")})
     columns = [*names, "first_loss", "last_loss", "seconds"]
-    lines = [f"`{command}`", "", f"| method | {' | '.join(columns)} |", "| --- " + "| ---: " * len(columns) + "|"]
+    commands = dict.fromkeys(result["command"] for result in results.values())
+    lines = [
+        f"{', '.join(name for name, result in results.items() if result['command'] == command)}:\n\n    {command}\n"
+        for command in commands
+    ]
+    lines += [f"| method | {' | '.join(columns)} |", "| --- " + "| ---: " * len(columns) + "|"]
     for method, result in sorted(results.items(), key=lambda item: -item[1]["val/score"]):
         lines.append(f"| {method} | " + " | ".join(f"{result[column]:g}" for column in columns) + " |")
     return "\n".join(lines) + "\n"
@@ -51,11 +58,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHOD_NAMES, default=METHOD_NAMES, metavar="NAME")
     parser.add_argument("options", nargs="+", help="options of main.py fit, after --")
     arguments = parser.parse_args()
-    command = shlex.join(["python", "main.py", "fit", "--config", "methods/NAME.yaml", *arguments.options])
-    path = arguments.out / "methods.json"
-    results = measure_missing(path, arguments.methods, command, lambda name: fit(name, arguments.options))
-    (arguments.out / "methods.md").write_text(markdown(results, command))
-    print(markdown(results, command))
+    path, where = arguments.out / "methods.json", "validation scores of the last epoch"
+    results = measure_missing(path, arguments.methods, where, lambda name: fit(name, arguments.options))
+    (arguments.out / "methods.md").write_text(markdown(results))
+    print(markdown(results))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,10 @@ def measure_missing(
 ) -> dict[str, Result]:
     """Measure what the file at `path` lacks, and write it after each; one that fails is named and left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
+    known = json.loads(path.read_text()) if path.exists() else {"where": where, "methods": {}}
+    if known["where"] != where:
+        raise SystemExit(f"{path} was measured otherwise ({known['where']}); give another --out")
+    results: dict[str, Result] = known["methods"]
     with Progress() as progress:
         for name in progress.track([name for name in names if name not in results], description="measuring"):
             progress.console.print(f"{name} …")

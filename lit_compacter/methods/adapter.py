@@ -16,7 +16,9 @@ LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 
 @dataclass
 class Adapter(Method):
-    """Bottleneck adapters with dense linears, 2L(2kd) weights; all layer norms are trained with them.
+    """Bottleneck adapters with dense linears: 4Lkd weights over L blocks of both stacks.
+
+    Besides, as in every adapter of this family, 2L(k + d) biases and all layer norms are trained.
 
     Pfeiffer's variant, as the paper configures it, is where=[attention]; AdapterDrop is layers=[5, …, 11].
     """

@@ -10,7 +10,7 @@ from lit_compacter.t5 import layer_norms
 
 @dataclass
 class LayerNorms(Method):
-    """Train the scale of every layer norm, (2 + 3) d_model per pair of encoder and decoder blocks, and nothing else."""
+    """Train the scale of every layer norm, nothing else: (5/2)Lk + 2k over L blocks, half in each stack."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         for norm in layer_norms(model):

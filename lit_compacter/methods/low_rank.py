@@ -14,7 +14,7 @@ from lit_compacter.methods.adapter import Adapter
 
 @dataclass
 class LowRankAdapter(Adapter):
-    """Adapters whose linears are y = x U V + b, 4L · 2r(k + d) weights over L pairs of blocks."""
+    """Adapters whose linears are y = x U V + b, 4Lr(k + d) weights over L blocks."""
 
     rank: int = 1
     """r, the rank of each linear."""
