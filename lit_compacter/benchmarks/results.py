@@ -21,7 +21,7 @@ def measure_missing(
 ) -> dict[str, Result]:
     """Measure what the file at `path` lacks, and write it after each; one that fails is named and left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(path.read_text()) if path.exists() else {"where": where, "methods": {}}
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"where": where, "methods": {}}
     if known["where"] != where:
         raise SystemExit(f"{path} was measured otherwise ({known['where']}); give another --out")
     results: dict[str, Result] = known["methods"]

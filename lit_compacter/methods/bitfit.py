@@ -12,8 +12,8 @@ from lit_compacter.t5 import add_biases
 class BitFit(Method):
     """Train a bias for every linear map and for every layer norm in a block; T5 has none of its own, they start at 0.
 
-    The output layer has one too, of as many numbers as the vocabulary has; the stacks' final norms have none. In a v1.0 of
-    L blocks, half of them in each stack, width k, feed-forward f and vocabulary v: (19/2)Lk + Lf + v.
+    The output layer has one too, of as many numbers as the vocabulary has; the stacks' final norms have none. In a
+    v1.0 of L blocks, half of them in each stack, width k, feed-forward f and vocabulary v: (19/2)Lk + Lf + v.
     """
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
