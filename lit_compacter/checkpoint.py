@@ -6,17 +6,15 @@ run.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, first_line
 
 BLOCK = "lit_compacter"
 FORMAT = 2
@@ -76,12 +74,11 @@ def check(
         checkpoint: As `read` returns it.
         expected: This run's block.
         state: This run's tensors under the names that a checkpoint has, in the form they must have.
-        resume: Training goes on, so the task and how its inputs are made must be the same too, and the checkpoint must
-            be of an epoch's end.
+        resume: Training goes on, so the task and how its inputs are made must be the same too.
 
     Raises:
         UserError: The method, its options, the backbone, the task, its inputs or a tensor differ; the message names
-            both sides. Or the checkpoint is of the middle of an epoch.
+            both sides.
     """
     theirs = checkpoint[BLOCK]
     for key in ("method", "options", "backbone", *(("task", "inputs") if resume else ())):
@@ -90,7 +87,7 @@ def check(
             names = f" ({theirs['model_name']} and {expected['model_name']})" if key == "backbone" else ""
             raise UserError(
                 f"the checkpoint was made with {key} {theirs_text}, this run has {key} {ours_text}{names}; "
-                "give the same, or another checkpoint"
+                "give the same (--config with the run's own config.yaml does), or another checkpoint"
             )
     shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -100,11 +97,6 @@ def check(
         raise UserError(
             f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
-        )
-    if resume and not checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"]:
-        raise UserError(
-            "the checkpoint is of the middle of an epoch, from where training cannot go on exactly; "
-            "resume from one of an epoch's end (leave --trainer.val_check_interval at 1.0)"
         )
 
 
@@ -126,44 +118,15 @@ def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
     return str(theirs), str(ours)
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt by `val/score`, also when the run folder has moved or the run goes on in a new one.
-
-    Args:
-        folder: Where best.ckpt goes.
-        resumed: The checkpoint that the run resumes from; the best one until then lies beside it.
-    """
-
-    def __init__(self, folder: Path, resumed: str | None) -> None:
-        super().__init__(folder, filename="best", monitor="val/score", mode="max", enable_version_counter=False)
-        self.until_now = Path(resumed or folder).with_name("best.ckpt")
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As Lightning, which forgets the best score where the folder has another path than it had."""
-        assert self.dirpath is not None
-        here = Path(self.dirpath) / "best.ckpt"
-        if not here.exists() and self._is_of(self.until_now, state_dict):
-            here.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.until_now, here)
-        if self._is_of(here, state_dict):
-            path, score = str(here), state_dict["best_model_score"]
-            state_dict = state_dict | {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
-            state_dict["best_k_models"] = {path: score}
-        super().load_state_dict(state_dict)
-
-    def _is_of(self, path: Path, state_dict: dict[str, Any]) -> bool:
-        """Is `path` the best checkpoint that `state_dict` speaks of?"""
-        if not path.exists():
-            return False
-        recorded = read(path)["callbacks"][self.state_key]["best_model_score"]
-        return bool(recorded == state_dict["best_model_score"])
-
-
 class AdapterCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are written whole or not at all, and never unpickled into anything but plain values."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write beside `path`, flush to the disk, then rename over it."""
+        """Write beside `path`, flush to the disk, then rename over it.
+
+        Raises:
+            UserError: The disk is full or the folder cannot be written.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -173,8 +136,13 @@ class AdapterCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError | RuntimeError):  # torch's writer raises the latter on a full disk
+                raise UserError(
+                    f"cannot write {path}: {first_line(error)}; what was there is whole. Is the disk full? Make room, "
+                    "then go on with --ckpt_path last"
+                ) from error
             raise
 
     def load_checkpoint(

@@ -1,32 +1,30 @@
 """`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
 
 import contextlib
-import logging
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
+from filelock import FileLock
 from jsonargparse import Namespace, set_parsing_settings
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from transformers.utils import logging as transformers_logging
 
 from lit_compacter import checkpoint, run_folder, show
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError, first_line, lack_of_resources
 from lit_compacter.methods import METHODS
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
+from lit_compacter.quiet import quieten
 from lit_compacter.reports import DataSummary, PredictionFile, RunConfig, TrainableSummary, finish
+from lit_compacter.saving import BestCheckpoint, LastCheckpoint, Stopped
 from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 VERBS = ("fit", "validate", "test", "predict")
@@ -37,20 +35,25 @@ class CLI(LightningCLI):
 
     fresh = False  # until this start has made the run folder
     run_config: RunConfig | None = None
+    lock: FileLock | None = None
 
     def __init__(self, args: ArgsType = None) -> None:
         # A parser takes half a second to build, so where the verb stands first only its own is built.
         self.verbs = (verb,) if (verb := first_word(args)) in VERBS else VERBS
-        super().__init__(
-            T5Module,
-            GlueDataModule,
-            args=args,
-            parser_class=Parser,
-            parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in self.verbs},
-            save_config_callback=None,
-            load_from_checkpoint_support=False,
-            auto_configure_optimizers=False,
-        )
+        try:
+            super().__init__(
+                T5Module,
+                GlueDataModule,
+                args=args,
+                parser_class=Parser,
+                parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in self.verbs},
+                save_config_callback=None,
+                load_from_checkpoint_support=False,
+                auto_configure_optimizers=False,
+            )
+        finally:
+            if self.lock:
+                self.lock.release()
 
     # The options
 
@@ -82,6 +85,12 @@ class CLI(LightningCLI):
             default=None,
             help="Folder of this run under trainer.default_root_dir. Default: a new one, time stamp and task.",
         )
+        parser.add_argument(
+            "--save_every",
+            type=PositiveInt,
+            default=200,
+            help="Optimizer steps between writes of last.ckpt, besides those at each validation and epoch's end.",
+        )
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -95,10 +104,11 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         super().parse_arguments(parser, args)
         self.subcommand = self.config.subcommand
+        self.goes_on = self.options.ckpt_path == "last"
         if self.options.ckpt_path:
             own = self.root / self.options.run_name if self.options.run_name else None
-            ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, own)
-            if self.subcommand != "fit":
+            ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, own, may_begin=self.subcommand == "fit")
+            if self.subcommand != "fit" and ckpt_path is not None:
                 # What it was trained with is the default; YAML and the command line win over it.
                 block = checkpoint.read(ckpt_path)[checkpoint.BLOCK]
                 self._parser(self.subcommand).set_defaults(defaults_from(block, self.options.data.task))
@@ -128,7 +138,9 @@ class CLI(LightningCLI):
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
         self.folder, self.fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
-            run_folder.refuse_checkpoints(self.folder, options.ckpt_path)
+            self.lock = run_folder.lock(self.folder)
+            if not self.goes_on:
+                run_folder.refuse_checkpoints(self.folder, options.ckpt_path)
         self.trainer_defaults = {"callbacks": self._callbacks()}
         if options.trainer.logger is None:
             logs = self.folder / run_folder.LOGS / str(self.subcommand)
@@ -154,9 +166,8 @@ class CLI(LightningCLI):
             self.run_config,
             DataSummary(),
             TrainableSummary(),
-            checkpoint.BestCheckpoint(checkpoints, self.options.ckpt_path),
-            # After `best`, whose state it holds. Lightning's own save_last writes only when a best one was written.
-            ModelCheckpoint(checkpoints, filename="last", enable_version_counter=False),
+            BestCheckpoint(checkpoints, self.options.ckpt_path),
+            LastCheckpoint(checkpoints, self.options.save_every),  # after `best`, whose state it holds
         ]
 
     def instantiate_classes(self) -> None:
@@ -170,7 +181,11 @@ class CLI(LightningCLI):
                 raise UserError(told[0] if told else first_line(error)) from error
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with self._no_folder_of_a_run_that_never_began():
+        data = self.options.data
+        with (
+            lack_of_resources(data.batch_size, data.max_source_length),
+            self._no_folder_of_a_run_that_never_began(),
+        ):
             super()._run_subcommand(subcommand)
         if self.trainer.is_global_zero:
             finish(self.trainer, self.folder, subcommand)
@@ -222,26 +237,11 @@ def main(args: ArgsType = None) -> None:
             show.main(command_line(args)[1:])
         else:
             CLI(args)
+    except Stopped as stopped:
+        print(stopped.message, file=sys.stderr)
+        raise
     except (UserError, MisconfigurationException, ModuleNotFoundError) as error:
         if "--debug" in command_line(args):
             raise
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-
-
-def quieten() -> None:
-    """Warnings of one line, and none that does not concern our users."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
-    warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
-    warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # every process evaluates everything
-    warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
-    warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # a resumed run's
-    noise = ("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w")
-    told = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    told.addFilter(lambda record: not record.getMessage().startswith(noise))
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
-    transformers_logging.disable_progress_bar()
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import torch
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.answers import Labels
+from lit_compacter.batches import Batch, TrainingBatches, pad
 from lit_compacter.errors import UserError
 from lit_compacter.options import DataOptions
 from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
@@ -22,10 +21,6 @@ from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
 from lit_compacter.tasks.own import warn_of_equal_files
 from lit_compacter.tokens import Example, check_writable, load_tokenizer, tokenised
-
-IGNORE = -100  # label that the loss leaves out
-
-Batch = dict[str, Any]
 
 
 class GlueDataModule(LightningDataModule):
@@ -40,6 +35,7 @@ class GlueDataModule(LightningDataModule):
         self.options = DataOptions(**options)
         self.task = find_task(self.options)
         self.data: dict[str, datasets.Dataset] = {}
+        self.resumed: dict[str, int] | None = None  # state of the training batches in the checkpoint that is resumed
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -90,12 +86,13 @@ class GlueDataModule(LightningDataModule):
                 lengths = self.options.max_source_length, self.max_target_length
                 self.data[role] = tokenised(self._examples(role, load), self.tokenizer, *lengths)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> TrainingBatches:
         data, options = self.data["train"], self.options
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return self._loader(
-            data, LengthGroupedBatches(data["length"], options.batch_size, options.seed, rank, world_size)
-        )
+        sampler = LengthGroupedBatches(data["length"], options.batch_size, options.seed, *self._place)
+        batches = TrainingBatches(data, sampler, self.tokenizer.pad_token_id)
+        if self.resumed is not None:
+            batches.load_state_dict(self.resumed)
+        return batches
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("validation")
@@ -107,14 +104,16 @@ class GlueDataModule(LightningDataModule):
         return self._evaluation_loader("predict")
 
     def _evaluation_loader(self, role: str) -> DataLoader[Batch]:
+        # The sampler yields whole batches of row numbers: the data set fetches each in one read.
         data = self.data[role]
-        return self._loader(data, LongestFirstBatches(data["length"], self.options.batch_size))
-
-    def _loader(self, data: datasets.Dataset, batches: LengthGroupedBatches | LongestFirstBatches) -> DataLoader[Batch]:
-        # The sampler yields whole batches of indices: the data set fetches each in one read, and Lightning finds
-        # `set_epoch` on it.
+        batches = LongestFirstBatches(data["length"], self.options.batch_size, *self._place)
         collate = partial(pad, pad_token_id=self.tokenizer.pad_token_id)
         return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Number of this process, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _load(self, official_split: str) -> list[Row]:
         if self.task.hub is not None and self.options.data_dir is None:
@@ -164,20 +163,3 @@ class GlueDataModule(LightningDataModule):
             answers = [[target] for target in targets] if role == "train" else [targets]
             examples += [example | {"targets": answer} for answer in answers]
         return examples
-
-
-def pad(rows: dict[str, list[Any]], pad_token_id: int) -> Batch:
-    """Columns of rows → a padded batch: input_ids, attention_mask (B, S), labels (B, T) with −100 where padded."""
-    inputs = [torch.tensor(ids) for ids in rows["input_ids"]]
-    labels = [torch.tensor(ids) for ids in rows["labels"]]
-    return {
-        "input_ids": _stack(inputs, pad_token_id),
-        "attention_mask": _stack([torch.ones_like(ids) for ids in inputs], 0),
-        "labels": _stack(labels, IGNORE),
-        "source": ["".join(pieces) for pieces in rows["pieces"]],
-        **{name: rows[name] for name in ("targets", "group", "split", "idx", "row")},
-    }
-
-
-def _stack(tensors: list[Tensor], value: int) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)

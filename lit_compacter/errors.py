@@ -1,7 +1,11 @@
 """The one exception that means: the user can mend this; and what its messages are made of."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+
+import torch
 
 
 class UserError(ValueError):
@@ -21,3 +25,19 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """What another library's exception says, on one line and without a full stop."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+
+
+@contextlib.contextmanager
+def lack_of_resources(batch_size: int, max_source_length: int) -> Iterator[None]:
+    """Raise UserError in place of what Python and torch raise where memory or disk are used up."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
+            "lower one; trainer.accumulate_grad_batches makes up for a smaller batch"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"the disk is full ({error}); make room, then go on with --ckpt_path last") from error

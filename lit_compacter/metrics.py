@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -150,29 +151,40 @@ class AnswerMetrics(Metric):
     full_state_update = False
     examples: list[Tensor]
     groups: list[Tensor]
+    rows: list[Tensor]
 
     def __init__(self, answer: Answer, names: Sequence[str]) -> None:
-        super().__init__(sync_on_compute=False)
+        super().__init__()
         self.answer = answer
         self.scores = {name: METRICS[answer.kind][name] for name in names}
         self.add_state("examples", default=[], dist_reduce_fx="cat")
         self.add_state("groups", default=[], dist_reduce_fx="cat")
+        self.add_state("rows", default=[], dist_reduce_fx="cat")
 
-    def update(self, predictions: Sequence[str], targets: Sequence[Sequence[str]], groups: Sequence[int]) -> None:
-        """Add generated texts, for each the texts that would be right, and the group it belongs to."""
+    def update(
+        self,
+        predictions: Sequence[str],
+        targets: Sequence[Sequence[str]],
+        groups: Sequence[int],
+        rows: Sequence[int],
+    ) -> None:
+        """Add generated texts, for each the texts that would be right, the group it belongs to and its row number."""
         examples = [self._example(*pair) for pair in zip(predictions, targets, strict=True)]
         self.examples.append(torch.tensor(examples, device=self.device))  # (B, 3) or (B, 1 + metrics)
         self.groups.append(torch.tensor(groups, device=self.device))  # (B,)
+        self.rows.append(torch.tensor(rows, device=self.device))  # (B,)
 
     def compute(self) -> dict[str, Tensor]:
         """Metric name → value, `score` their mean, `invalid` in [0, 1]."""
-        valid, *columns = dim_zero_cat(self.examples).cpu().double().unbind(1)
+        # In the order of the rows, each once: the same numbers, to the bit, however many processes evaluated.
+        _, once = np.unique(dim_zero_cat(self.rows).cpu().numpy(), return_index=True)
+        valid, *columns = dim_zero_cat(self.examples).cpu()[once].double().unbind(1)
         if not isinstance(self.answer, Valued):
             values = dict(zip(self.scores, (column.mean() for column in columns), strict=True))
         else:
             classes = len(self.answer.words) if isinstance(self.answer, Labels) else 0
             predictions, targets = (column.long() if classes else column for column in columns)
-            compared = Values(predictions, targets, dim_zero_cat(self.groups).cpu(), classes)
+            compared = Values(predictions, targets, dim_zero_cat(self.groups).cpu()[once], classes)
             values = {name: score(compared) for name, score in self.scores.items()}
         values = {name: value.float() for name, value in values.items()}
         return values | {"score": torch.stack(list(values.values())).mean(), "invalid": 1 - valid.float().mean()}

@@ -10,17 +10,22 @@ from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from transformers import T5ForConditionalGeneration, get_linear_schedule_with_warmup
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 
 from lit_compacter import checkpoint
+from lit_compacter.batches import IGNORE
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.options import BACKBONE
 from lit_compacter.t5 import fingerprint, load_backbone
+from lit_compacter.tokens import check_tokenizer
 
 if TYPE_CHECKING:
-    from lit_compacter.datamodule import Batch, GlueDataModule
+    from lit_compacter.batches import Batch
+    from lit_compacter.datamodule import GlueDataModule
 
 
 class T5Module(LightningModule):
@@ -60,6 +65,7 @@ class T5Module(LightningModule):
         self.pretrained = pretrained
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
+        self.tokenizer: PreTrainedTokenizerBase | None = None
         self.majority = ""  # the most common target of training: what stands in a leaderboard's file for no answer
 
     # What the model is
@@ -69,12 +75,18 @@ class T5Module(LightningModule):
             return
         torch.manual_seed(self.seed)
         model = load_backbone(self.model_name, self.pretrained)
+        if self.tokenizer is not None:
+            check_tokenizer(self.tokenizer, model.config.vocab_size)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
         base = checkpoint.tensors(model)
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout
         self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
         self.model = model
+        # Every process has built the same frozen tensors; what is trained alone is communicated.
+        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        fixed = frozen | dict(self.named_buffers()).keys()
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, fixed)
 
     def setup(self, stage: str) -> None:
         data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -94,13 +106,39 @@ class T5Module(LightningModule):
         where = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0]))
 
+    def on_train_start(self) -> None:
+        self.tokens = torch.tensor(0.0, device=self.device)  # targets since the last optimizer step, of all processes
+
     def training_step(self, batch: "Batch", batch_idx: int) -> Tensor:
+        """Σ −log p over the target tokens of this process's batch; `on_before_optimizer_step` makes it a mean."""
         assert self.model is not None
-        loss: Tensor = self.model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=batch["labels"]
-        ).loss
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["idx"]))
-        return loss
+        labels = batch["labels"]  # (B, T)
+        logits = self.model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
+        ).logits  # (B, T, V)
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+        here = torch.stack([loss.detach(), (labels != IGNORE).sum()])
+        everywhere, tokens = self.trainer.strategy.reduce(here, reduce_op="sum")
+        self.tokens += tokens
+        self.log("train/loss", everywhere / tokens, prog_bar=True, batch_size=len(labels))
+        return loss * self.trainer.accumulate_grad_batches  # by which Lightning divides
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Divide by the target tokens of the whole global batch, so that its division into processes is of no matter.
+
+        Raises:
+            UserError: A gradient is not finite; nothing has been changed by it.
+        """
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
+        torch._foreach_mul_(gradients, self.trainer.world_size / self.tokens)  # the strategy took their mean
+        self.tokens.zero_()
+        if not torch.nn.utils.get_total_norm(gradients).isfinite():
+            raise UserError(
+                f"training diverged: the gradient of optimizer step {self.global_step + 1} is not finite; the "
+                "checkpoints were written before that. Lower --model.learning_rate"
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
@@ -124,7 +162,7 @@ class T5Module(LightningModule):
 
     def generate(self, batch: "Batch") -> list[str]:
         """Greedily decoded answers."""
-        assert self.model is not None
+        assert self.model is not None and self.tokenizer is not None
         ids = self.model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
@@ -135,7 +173,7 @@ class T5Module(LightningModule):
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 
     def validation_step(self, batch: "Batch", batch_idx: int) -> None:
-        self.metrics.update(self.generate(batch), batch["targets"], batch["group"])
+        self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -194,3 +232,6 @@ class T5Module(LightningModule):
             warnings.warn(f"the checkpoint was trained on {theirs['task']}", stacklevel=2)
         if resume:
             checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)
+            # Lightning saves this, but does not give it to loaders that were made to learn the schedule's length.
+            data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+            (data.resumed,) = state["loops"]["fit_loop"]["state_dict"]["combined_loader"]

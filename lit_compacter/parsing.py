@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ActionConfigFile
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.methods import METHODS
+from lit_compacter.methods import METHODS, Method
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+
+METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
@@ -48,6 +51,13 @@ def find_config(given: str) -> str:
     )
 
 
+def load_method(name: str, **others: Any) -> Method:
+    """The method of configs/methods/<name>.yaml, with `others` in place of what it says of them (but for a null)."""
+    given = yaml.safe_load((CONFIGS / "methods" / f"{name}.yaml").read_text())["model"]["method"]
+    options = {key: others.get(key, v) if v is not None else v for key, v in given.get("init_args", {}).items()}
+    return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
 class ConfigFile(ActionConfigFile):
     """`--config rte.yaml` finds `configs/rte.yaml`."""
 
@@ -81,6 +91,8 @@ class Parser(LightningArgumentParser):
             return "; for example: python main.py fit --config demo.yaml"
         if '"where"' in message:
             return "; expected a list such as [attention, feed_forward]"
+        if '"layers"' in message:
+            return "; expected a list such as [0, 1], or null for all"
         if match := UNKNOWN_METHOD.search(message):
             return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
         options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]

@@ -4,19 +4,21 @@ import csv
 import json
 import warnings
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
 
 from lit_compacter import run_folder
-from lit_compacter.checkpoint import BestCheckpoint
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.leaderboard import write_leaderboard
 from lit_compacter.module import T5Module
+from lit_compacter.saving import BestCheckpoint
 
 console = Console()
 
@@ -103,13 +105,12 @@ class PredictionFile(Callback):
         self.records += outputs
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:  # every process predicts everything
-            return
         assert isinstance(pl_module, T5Module)
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        self.records.sort(key=lambda record: record["row"])
-        for record in self.records:
-            del record["row"]
+        rows = {record.pop("row"): record for record in gathered(self.records)}  # a row may come more than once
+        if not trainer.is_global_zero:
+            return
+        self.records = [rows[row] for row in sorted(rows)]
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
@@ -126,6 +127,15 @@ class PredictionFile(Callback):
                     "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
                     stacklevel=2,
                 )
+
+
+def gathered(records: list[Any]) -> list[Any]:
+    """Of every process its list, one after another."""
+    if not torch.distributed.is_initialized():
+        return records
+    lists: list[list[Any]] = [[] for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather_object(lists, records)
+    return list(chain.from_iterable(lists))
 
 
 def finish(trainer: Trainer, folder: Path, verb: str) -> None:

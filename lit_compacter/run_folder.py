@@ -16,6 +16,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+from pytorch_lightning.utilities import rank_zero_only
+
 from lit_compacter.errors import UserError
 
 CONFIG = "config.yaml"
@@ -24,6 +27,7 @@ CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
+LOCK = ".lock"
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
 
 
@@ -56,7 +60,7 @@ def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        fresh = not any(folder.iterdir())
+        fresh = all(path.name == LOCK for path in folder.iterdir())
     except OSError as error:
         raise UserError(
             f"cannot write the run folder {root / wanted}: {error.strerror}; "
@@ -96,8 +100,26 @@ def free_path(path: Path) -> Path:
     return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
 
 
-def find_checkpoint(given: str, folder: Path | None) -> str:
+def lock(folder: Path) -> FileLock | None:
+    """Take the folder for this run until the lock is released or the process dies; the first process has it for all.
+
+    Raises:
+        UserError: Another run has it.
+    """
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        return None
+    taken = FileLock(folder / LOCK)
+    try:
+        taken.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another process trains in the run folder {folder}; give another --run_name") from error
+    return taken
+
+
+def find_checkpoint(given: str, folder: Path | None, may_begin: bool) -> str | None:
     """The file that --ckpt_path means: a path, or `best` or `last` of the run's own folder.
+
+    None where there is no `last` yet and the run `may_begin`: so one command serves the first start and every other.
 
     Raises:
         UserError: There is none.
@@ -107,6 +129,8 @@ def find_checkpoint(given: str, folder: Path | None) -> str:
         if folder is None:
             raise UserError(f"--ckpt_path {given} is a checkpoint of the run's own folder: it needs --run_name")
         path = folder / CHECKPOINTS / f"{given}.ckpt"
+        if given == "last" and may_begin and not path.exists():
+            return None
     if not path.is_file():
         near = sorted(str(p) for p in (path.parent if path.parent.is_dir() else path).glob("*.ckpt"))
         hint = (

@@ -14,6 +14,8 @@ class LengthGroupedBatches:
     Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
     call `iter()` before that, so `__iter__` must stay a generator: it reads the epoch with the first batch.
 
+    A process may get an empty share of an epoch's smallest batch.
+
     Args:
         lengths: Tokens of each example's source.
         batch_size: Examples per batch; the last one formed may be smaller.
@@ -41,15 +43,27 @@ class LengthGroupedBatches:
         keys = self.lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
         batches = _cut(np.argsort(keys), self.batch_size)
         for i in rng.permutation(len(batches)):
-            # A last batch that is smaller than the number of processes is shared in part.
-            yield batches[i][self.rank :: self.world_size] or batches[i][:1]
+            yield batches[i][self.rank :: self.world_size]
 
 
 class LongestFirstBatches:
-    """Evaluation batches, longest first: every example once, least padding, and a lack of memory shows at once."""
+    """Evaluation batches, longest first: least padding, and a lack of memory shows at once.
 
-    def __init__(self, lengths: npt.ArrayLike, batch_size: int) -> None:
-        self.batches = _cut(np.argsort(-np.asarray(lengths), kind="stable"), batch_size)
+    Whole batches are dealt to processes, so that a batch is the same, to the bit, however many there are. Each process
+    has equally many, as collective operations need; where they do not divide, the last batch comes several times, which
+    the row numbers of its examples tell.
+
+    Args:
+        lengths: Tokens of each example's source.
+        batch_size: Examples per batch; the last one may be smaller.
+        rank: This process's number, from 0.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, lengths: npt.ArrayLike, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        batches = _cut(np.argsort(-np.asarray(lengths), kind="stable"), batch_size)
+        last = len(batches) - 1
+        self.batches = [batches[min(i + rank, last)] for i in range(0, len(batches), world_size)]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -55,10 +55,15 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
 def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
     with torch.device("cpu"):  # the same weights whatever the training device
         model = AutoModelForSeq2SeqLM.from_config(config)
-        if not getattr(config, "scale_decoder_outputs", config.tie_word_embeddings):
-            # v1.1 and mT5 have an output layer of their own, which a new model lacks.
-            model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * config.d_model**-0.5)
+        # v1.1, mT5 and UMT5 have an output layer of their own, which a new model lacks and their configs may not tell.
+        if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
+            untie(model)
     return model
+
+
+def untie(model: T5ForConditionalGeneration) -> None:
+    """Give a model an output layer of its own, with random weights."""
+    model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * model.config.d_model**-0.5)
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,16 @@ def check_writable(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> 
             )
 
 
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
+    """Raise UserError where the tokenizer has tokens that the model has not."""
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= vocab_size:
+        raise UserError(
+            f"the tokenizer has tokens up to number {largest}, the model has {vocab_size}: they do not fit; "
+            "give --model.model_name a folder that holds both as they were published"
+        )
+
+
 @lru_cache(maxsize=4)
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model on the hub or in a folder.

@@ -14,6 +14,7 @@ from transformers import (
 )
 
 from lit_compacter.benchmarks.efficiency import T5_BASE
+from lit_compacter.t5 import untie
 
 SIZES = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 # Name → config class and what makes it that model.
@@ -29,6 +30,7 @@ MODELS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
         {"encoder_attention_type": "transient-global", "local_radius": 3, "global_block_size": 4},
     ),
 }
+UNTIED = {"v1.1", "mt5", "umt5"}
 VERSIONS = {name: MODELS[name][1] for name in ("v1.0", "v1.1")}
 
 
@@ -37,7 +39,10 @@ def small_t5(version: str = "v1.0", **changes: object) -> T5ForConditionalGenera
     torch.manual_seed(0)
     kind, options = MODELS[version]
     config = kind(**SIZES | {"decoder_start_token_id": 0, "pad_token_id": 0} | options | changes)
-    return AutoModelForSeq2SeqLM.from_config(config).eval()
+    model = AutoModelForSeq2SeqLM.from_config(config).eval()
+    if version in UNTIED:  # as their files are; transformers builds new ones tied, whatever the config says
+        untie(model)
+    return model
 
 
 def t5_base(vocab_size: int = 32_128) -> T5ForConditionalGeneration:

@@ -44,5 +44,20 @@ def test_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     methods.main()
     result = json.loads((tmp_path / "methods.json").read_text())["methods"]["layer_norms"]
     assert {"val/accuracy", "val/score", "first_loss", "last_loss", "seconds"} <= result.keys()
-    assert result["command"].startswith("python main.py fit --config methods/NAME.yaml --config rte.yaml")
+    assert result["command"].startswith("python main.py fit --config rte.yaml --config methods/NAME.yaml --data")
     assert "| layer_norms |" in (tmp_path / "methods.md").read_text()
+
+
+def test_the_methods_file_wins_over_configs_and_loses_to_options() -> None:
+    options = ["--config", "demo.yaml", "-c=text2text.yaml", "--data.batch_size", "3"]
+    expected = ["--config", "demo.yaml", "-c=text2text.yaml", "--config", "x", "--data.batch_size", "3"]
+    assert methods.with_method("x", options) == expected
+    assert methods.with_method("x", ["--run_name=a"]) == ["--config", "x", "--run_name=a"]
+
+
+def test_what_could_not_be_measured_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of T5-base's sizes that do not fit the smallest model."""
+    small = [f"--model_name={TINY}", "--batch_size=2", "--length=8", "--steps=1", "--device=cpu", f"--out={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["efficiency", *small, "--methods", "full", "adapter_drop"])
+    with pytest.raises(SystemExit, match="not measured: adapter_drop;"):
+        efficiency.main()

@@ -1,6 +1,7 @@
 """Checkpoints hold the adapter's state, whole, and are refused where they do not fit."""
 
 import copy
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("No space left on device")]
+)
+def test_a_full_disk(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told in a line, and the old file is whole."""
+    path = tmp_path / "x.ckpt"
+    path.write_bytes(b"old")
+
+    def full_disk(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(UserError, match=r"cannot write .*x\.ckpt: .*No space left on device; what was there is whole"):
+        checkpoint.AdapterCheckpointIO().save_checkpoint({}, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"] and path.read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
 def test_truncated(tmp_path: Path, keep: float) -> None:
     path = saved(tmp_path / "x.ckpt")
@@ -126,13 +144,6 @@ def test_another_run_is_refused(changes: dict[str, Any], message: str) -> None:
 
 def test_evaluation_on_another_task_is_allowed() -> None:
     checkpoint.check(full(), BLOCK | {"task": "cola"}, STATE, resume=False)
-
-
-def test_the_middle_of_an_epoch_is_no_place_to_resume() -> None:
-    checkpoint.check(full(), BLOCK, STATE, resume=True)
-    checkpoint.check(full(is_last_batch=False), BLOCK, STATE, resume=False)
-    with pytest.raises(UserError, match="of the middle of an epoch"):
-        checkpoint.check(full(is_last_batch=False), BLOCK, STATE, resume=True)
 
 
 def test_this_runs_optimizer_options_win() -> None:

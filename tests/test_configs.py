@@ -3,6 +3,7 @@
 import dataclasses
 from functools import cache
 from itertools import permutations
+from typing import Any
 
 import pytest
 import yaml
@@ -77,14 +78,46 @@ def test_method_files_name_every_option(file: str) -> None:
     assert set(method.get("init_args", {})) == {f.name for f in dataclasses.fields(METHODS[method["class_path"]])}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("first", "second"), list(permutations(METHOD_FILES, 2)))
+def class_of(file: str) -> str:
+    return str(yaml.safe_load((CONFIGS / file).read_text())["model"]["method"]["class_path"])
+
+
+ONE_OF_EACH = list({class_of(file): file for file in METHOD_FILES}.values())
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(ONE_OF_EACH, 2)))
 def test_the_later_method_file_wins_whole(first: str, second: str) -> None:
     assert parse("rte.yaml", first, second) == parse("rte.yaml", second)
 
 
+# The paper's, appendix and code: learning rate, batch size, accumulation, task name before the input.
+RECIPES = {
+    "adapter": (3e-4, 100, 1, False),
+    "adapter_drop": (3e-4, 100, 1, False),
+    "bitfit": (3e-4, 100, 1, True),
+    "compacter": (3e-3, 100, 1, False),
+    "compacter_pp": (3e-3, 100, 1, False),
+    "full": (3e-4, 100, 1, True),
+    "intrinsic_said": (3e-2, 50, 2, True),
+    "low_rank": (3e-3, 100, 1, False),
+    "pfeiffer": (3e-4, 100, 1, False),
+    "phm_adapter": (3e-3, 100, 1, False),
+    "prompt_random": (3e-2, 50, 2, True),
+    "prompt_tokens": (3e-1, 50, 2, True),
+}
+
+
+@pytest.mark.parametrize("file", RECIPES)
+def test_recipes_are_the_papers(file: str) -> None:
+    config: Any = parse("rte.yaml", f"methods/{file}.yaml")
+    data, trainer = config["data"], config["trainer"]
+    found = config["model"]["learning_rate"], data["batch_size"], trainer["accumulate_grad_batches"]
+    assert (*found, data["add_task_name"]) == RECIPES[file]
+    assert config["model"]["warmup_steps"] == 500 and trainer["gradient_clip_val"] == 1.0
+
+
 def test_every_method_has_a_config() -> None:
-    chosen = {yaml.safe_load((CONFIGS / file).read_text())["model"]["method"]["class_path"] for file in METHOD_FILES}
-    assert chosen == METHODS.keys()
+    assert {class_of(file) for file in METHOD_FILES} == METHODS.keys()
 
 
 def test_defaults_choose_no_method() -> None:

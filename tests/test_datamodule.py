@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from lit_compacter.datamodule import GlueDataModule, pad
+from lit_compacter.batches import pad
+from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
 from tests.benchmark import BENCHMARKS
 from tests.conftest import DEMO, TINY, shared

@@ -29,7 +29,7 @@ def scores(
     for start in range(0, len(targets), batch):
         part = slice(start, start + batch)
         every = [[target] if isinstance(target, str) else target for target in targets[part]]
-        metrics.update(predictions[part], every, list(groups[part]))
+        metrics.update(predictions[part], every, list(groups[part]), list(range(len(targets))[part]))
     return {name: value.item() for name, value in metrics.compute().items()}
 
 

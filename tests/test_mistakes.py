@@ -1,14 +1,19 @@
 """A user's mistake gives one clear line and exit code 2, no traceback, and nothing is written or overwritten."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from lit_compacter import checkpoint
 from lit_compacter.cli import main
+from lit_compacter.module import T5Module
 from tests.cli import command, run_cli
+from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -128,6 +133,42 @@ def test_a_second_fit_does_not_overwrite_the_first(
     resumed = command("fit", trained.parent, "--run_name=first", f"--ckpt_path={other}")
     assert "holds checkpoints of an earlier fit" in error(capsys, *resumed)
     assert (trained / "checkpoints/best.ckpt").read_bytes() == before
+
+
+def test_a_run_folder_is_trained_in_once_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run/.lock"):
+        message = error(capsys, *command("fit", tmp_path, "--run_name=run", "--ckpt_path=last"))
+    assert "another process trains in the run folder" in message and "give another --run_name" in message
+
+
+def test_a_tokenizer_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backbone = Path(shutil.copytree(TINY, tmp_path / "t5"))
+    config = json.loads((backbone / "config.json").read_text())
+    (backbone / "config.json").write_text(json.dumps(config | {"vocab_size": 100}))
+    options = [f"--model.model_name={backbone}", "--model.pretrained=false"]
+    message = error(capsys, *command("fit", tmp_path / "runs", *options))
+    assert "tokens up to" in message and "the model has 100" in message
+
+
+def test_out_of_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(T5Module, "training_step", lacking)
+    message = error(capsys, *command("fit", tmp_path, "--data.batch_size=7"))
+    assert "out of memory with data.batch_size 7 and data.max_source_length 64" in message
+
+
+def test_training_that_diverges_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And leaves the checkpoint from before."""
+    options = ["--model.learning_rate=1e30", "--model.warmup_steps=0", "--save_every=1", "--run_name=run"]
+    message = error(capsys, *command("fit", tmp_path, *options))
+    assert "training diverged: the gradient of optimizer step 2 is not finite" in message
+    assert "--model.learning_rate" in message
+    state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")
+    assert state["global_step"] == 1
+    assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
 
 
 @pytest.mark.parametrize("verb", ["fit", "test"])

@@ -9,14 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import AutoConfig
 
 from lit_compacter import checkpoint
+from lit_compacter.saving import STOPPED
 from tests.cli import run_cli
 from tests.conftest import ROOT, TINY
 
 EPOCHS = 4
+EARLY_STOPPING = "{class_path: EarlyStopping, init_args: {monitor: val/score, mode: max, patience: 9}}"
 
 
 def command(root: Path, name: str, *more: str) -> list[str]:
@@ -24,6 +27,7 @@ def command(root: Path, name: str, *more: str) -> list[str]:
         *(sys.executable, str(ROOT / "main.py"), "fit", "--config", "demo.yaml", "--trainer.accelerator=cpu"),
         *(f"--trainer.max_epochs={EPOCHS}", "--trainer.limit_train_batches=8", "--trainer.limit_val_batches=2"),
         *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false", "--model.warmup_steps=4"),
+        "--save_every=1",
         *(f"--trainer.default_root_dir={root}", f"--run_name={name}", *more),
     ]
 
@@ -48,36 +52,82 @@ def assert_equal(one: Any, other: Any, path: str = "") -> None:
         assert one == other, path
 
 
-def test_killed_and_resumed(tmp_path: Path) -> None:
-    assert AutoConfig.from_pretrained(TINY).dropout_rate > 0
-    subprocess.run(command(tmp_path, "whole"), cwd=ROOT, check=True, capture_output=True)
-
-    process = subprocess.Popen(
-        command(tmp_path, "killed"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    """A run of its own process group, which a signal can reach whole."""
+    return subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    last = tmp_path / "killed/checkpoints/last.ckpt"
-    deadline = time.monotonic() + 120
-    while not last.exists() and time.monotonic() < deadline:
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    """Until last.ckpt is of optimizer step `step` or later."""
+    last, deadline = folder / "checkpoints/last.ckpt", time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if last.exists() and checkpoint.read(last)["global_step"] >= step:
+            return
         time.sleep(0.005)
+    raise AssertionError(f"no checkpoint of step {step} came")
+
+
+def assert_same_end(whole: Path, resumed: Path) -> None:
+    """Bit-identical tensors, optimizer, schedule, progress, best score and early stopping."""
+    one, other = (checkpoint.read(folder / "checkpoints/last.ckpt") for folder in (whole, resumed))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "lit_compacter"):
+        assert_equal(one[part], other[part], part)
+    for key, state in one["callbacks"].items():
+        for name in ("best_model_score", "wait_count", "best_score"):
+            assert_equal(state.get(name), other["callbacks"][key].get(name), f"{key} {name}")
+
+
+# In the middle of an epoch; some with validations there, with accumulated gradients, in two processes.
+VALIDATIONS = ["--trainer.val_check_interval=0.375", f"--trainer.callbacks+={EARLY_STOPPING}"]
+ACCUMULATION = ["--trainer.accumulate_grad_batches=3", "--data.batch_size=16"]
+PROCESSES = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
+MIDDLE = [
+    pytest.param([], id="plain", marks=pytest.mark.soak),
+    pytest.param(VALIDATIONS, id="validations"),
+    pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
+    pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
+]
+
+
+@pytest.mark.parametrize("more", MIDDLE)
+def test_killed_and_resumed(more: list[str], tmp_path: Path) -> None:
+    assert AutoConfig.from_pretrained(TINY).dropout_rate > 0
+    subprocess.run(command(tmp_path, "whole", *more), cwd=ROOT, check=True, capture_output=True)
+    steps = checkpoint.read(tmp_path / "whole/checkpoints/last.ckpt")["global_step"]
+
+    again = command(tmp_path, "killed", "--ckpt_path=last", *more)  # one command for the first start and the second
+    process = start(again)
+    wait_for_step(tmp_path / "killed", steps // EPOCHS + 1)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    stopped_at = checkpoint.read(last)["global_step"]
-    assert 0 < stopped_at < 8 * EPOCHS, "it was stopped with training behind it and before it"
+    stopped_at = checkpoint.read(tmp_path / "killed/checkpoints/last.ckpt")["global_step"]
+    assert 0 < stopped_at < steps, "it was stopped with training behind it and before it"
 
-    subprocess.run(command(tmp_path, "killed", "--ckpt_path=last"), cwd=ROOT, check=True, capture_output=True)
-
-    whole, resumed = (checkpoint.read(tmp_path / name / "checkpoints/last.ckpt") for name in ("whole", "killed"))
-    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "lit_compacter"):
-        assert_equal(whole[part], resumed[part], part)
-    for key, state in whole["callbacks"].items():
-        assert_equal(state.get("best_model_score"), resumed["callbacks"][key].get("best_model_score"), key)
+    subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
     all_losses, resumed_losses = losses(tmp_path / "whole", 0), losses(tmp_path / "killed", 1)
-    assert len(all_losses) == 8 * EPOCHS
+    assert len(all_losses) == steps
     assert resumed_losses == {step: loss for step, loss in all_losses.items() if step >= stopped_at}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.soak)])
+def test_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
+    """It saves after the step at hand, says how to go on, and exits with a code of its own."""
+    arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every=3")
+    process = start(arguments)
+    wait_for_step(tmp_path / "run", 3)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == STOPPED
+    told = stderr.splitlines()[-1]
+    step = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
+    assert f"stopped by {number.name} after optimizer step {step};" in told and "--ckpt_path" in told
+    assert 3 <= step < 8 * EPOCHS
+    for _ in range(2):  # a run that is over stays so
+        subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
+        assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 8 * EPOCHS
 
 
 def test_the_best_checkpoint_is_kept_when_the_folder_moves(tmp_path: Path) -> None:

@@ -41,8 +41,15 @@ def test_processes_share_each_batch() -> None:
     whole = list(LengthGroupedBatches(LENGTHS, 32, seed=0))
     halves = [list(LengthGroupedBatches(LENGTHS, 16, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole]
-    alone = list(LengthGroupedBatches([5] * 9, 4, seed=0, rank=1, world_size=2))
-    assert all(alone), "no process is left without a batch"
+
+
+def test_evaluation_batches_are_dealt_whole() -> None:
+    """Each process has equally many, and a batch is the same whoever gets it."""
+    whole = LongestFirstBatches(LENGTHS, 32).batches
+    dealt = [LongestFirstBatches(LENGTHS, 32, rank, 4).batches for rank in range(4)]
+    assert {len(batches) for batches in dealt} == {9}
+    in_turn = [batch for step in zip(*dealt, strict=True) for batch in step]
+    assert in_turn == whole + whole[-1:] * 3
 
 
 def test_little_padding() -> None:

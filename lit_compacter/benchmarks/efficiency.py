@@ -1,8 +1,8 @@
 """The paper's section 5.5: trained numbers, checkpoint, memory and time of every method, relative to full fine-tuning.
 
-`python -m lit_compacter.benchmarks.efficiency` measures each configs/methods/*.yaml in a process of its own, on T5-base
-with random weights, and writes efficiency.json, efficiency.md and efficiency.png under --out. Started again it measures
-what is missing.
+`python -m lit_compacter.benchmarks.efficiency --out results/efficiency` measures each configs/methods/*.yaml in a
+process of its own, on T5-base with random weights, and writes efficiency.json, efficiency.md and efficiency.png in that
+folder. Started again it measures what is missing.
 """
 
 import argparse
@@ -16,26 +16,18 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 from safetensors.torch import save_file
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 from transformers import __version__ as transformers_version
 
-from lit_compacter.benchmarks.results import METHOD_NAMES, Result, measure_missing, run
+from lit_compacter.benchmarks.results import Result, measure_missing, run, stop_if_missing
 from lit_compacter.checkpoint import names_to_save, tensors
-from lit_compacter.methods import METHODS, Method
-from lit_compacter.parsing import CONFIGS
+from lit_compacter.parsing import METHOD_NAMES, load_method
+from lit_compacter.t5 import load_backbone
 
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 REFERENCE = "full"
 RELATIVE = ("memory_mb", "seconds")
-
-
-def load_method(name: str) -> Method:
-    """The method of configs/methods/<name>.yaml."""
-    given = yaml.safe_load((CONFIGS / "methods" / f"{name}.yaml").read_text())["model"]["method"]
-    options = given.get("init_args", {})
-    return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
 def measure(name: str, options: argparse.Namespace) -> Result:
@@ -68,7 +60,7 @@ def measure(name: str, options: argparse.Namespace) -> Result:
     count = sum(parameter.numel() for parameter in trained)
     return {
         "trained": count,
-        "percent": round(100 * count / whole, 4),
+        "percent": 100 * count / whole,
         "checkpoint_bytes": checkpoint_bytes(model, saved),
         "memory_mb": round(peak_memory(device) / 2**20),
         "seconds": round(statistics.median(seconds[1:]), 4),
@@ -79,8 +71,6 @@ def random_t5(name: str | None) -> T5ForConditionalGeneration:
     """A T5 with random weights, of a model folder's sizes; by default T5-base."""
     if name is None:
         return AutoModelForSeq2SeqLM.from_config(T5Config(**T5_BASE, decoder_start_token_id=0))
-    from lit_compacter.t5 import load_backbone
-
     return load_backbone(name, pretrained=False)
 
 
@@ -154,7 +144,7 @@ def draw(results: dict[str, Result], scores: dict[str, float], path: Path) -> No
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/efficiency"), help="folder of the results")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--methods", nargs="+", choices=METHOD_NAMES, default=METHOD_NAMES, metavar="NAME")
     parser.add_argument("--model_name", help="a model folder whose sizes are used; default: T5-base")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -180,6 +170,7 @@ def main() -> None:
     (options.out / "efficiency.md").write_text(markdown(results, where))
     draw(results, scores, options.out / "efficiency.png")
     print(markdown(results, where))
+    stop_if_missing(results, options.methods)
 
 
 if __name__ == "__main__":

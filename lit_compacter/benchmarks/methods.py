@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lit_compacter.benchmarks.results import METHOD_NAMES, Result, measure_missing, run
-from lit_compacter.parsing import CONFIGS
+from lit_compacter.benchmarks.results import Result, measure_missing, run, stop_if_missing
+from lit_compacter.parsing import CONFIGS, METHOD_NAMES
 
 MAIN = CONFIGS.parent / "main.py"
 METHOD_FILE = "methods/NAME.yaml"  # in the command that is told
@@ -25,7 +25,7 @@ def fit(name: str, options: list[str]) -> Result:
     with tempfile.TemporaryDirectory() as root:
         started = time.perf_counter()
         fixed = [f"--trainer.default_root_dir={root}", "--run_name=run", "--trainer.log_every_n_steps=1"]
-        run(str(MAIN), "fit", "--config", f"methods/{name}.yaml", *options, *fixed)
+        run(str(MAIN), "fit", *with_method(f"methods/{name}.yaml", options), *fixed)
         seconds = time.perf_counter() - started
         folder = Path(root) / "run"
         metrics = json.loads((folder / "metrics.json").read_text())
@@ -34,7 +34,14 @@ def fit(name: str, options: list[str]) -> Result:
     tenth = max(1, len(losses) // 10)
     first, last = (round(sum(part) / tenth, 4) for part in (losses[:tenth], losses[-tenth:]))
     told = {"first_loss": first, "last_loss": last, "seconds": round(seconds)}
-    return metrics | told | {"command": shlex.join(["python", "main.py", "fit", "--config", METHOD_FILE, *options])}
+    return metrics | told | {"command": shlex.join(["python", "main.py", "fit", *with_method(METHOD_FILE, options)])}
+
+
+def with_method(file: str, options: list[str]) -> list[str]:
+    """The options with the method's file after their config files, over which it wins, and before what wins over it."""
+    configs = [i for i, option in enumerate(options) if option.partition("=")[0] in ("-c", "--config")]
+    end = configs[-1] + (1 if "=" in options[configs[-1]] else 2) if configs else 0
+    return [*options[:end], "--config", file, *options[end:]]
 
 
 def markdown(results: dict[str, Result]) -> str:
@@ -48,7 +55,9 @@ def markdown(results: dict[str, Result]) -> str:
     ]
     lines += [f"| method | {' | '.join(columns)} |", "| --- " + "| ---: " * len(columns) + "|"]
     for method, result in sorted(results.items(), key=lambda item: -item[1]["val/score"]):
-        lines.append(f"| {method} | " + " | ".join(f"{result[column]:g}" for column in columns) + " |")
+        lines.append(
+            f"| {method} | " + " | ".join(f"{result[name]:g}" if name in result else "" for name in columns) + " |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -62,6 +71,7 @@ def main() -> None:
     results = measure_missing(path, arguments.methods, where, lambda name: fit(name, arguments.options))
     (arguments.out / "methods.md").write_text(markdown(results))
     print(markdown(results))
+    stop_if_missing(results, arguments.methods)
 
 
 if __name__ == "__main__":

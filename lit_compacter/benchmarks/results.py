@@ -10,10 +10,7 @@ from typing import Any, TypeAlias
 
 from rich.progress import Progress
 
-from lit_compacter.parsing import CONFIGS
-
 Result: TypeAlias = dict[str, Any]
-METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
 
 def measure_missing(
@@ -34,8 +31,16 @@ def measure_missing(
                 told = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
                 progress.console.print(f"{name} failed: {told[-1]}")
                 continue
-            path.write_text(json.dumps({"where": where, "methods": results}, indent=2) + "\n")
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps({"where": where, "methods": results}, indent=2) + "\n")
+            temporary.replace(path)
     return results
+
+
+def stop_if_missing(results: dict[str, Result], names: Sequence[str]) -> None:
+    """Exit with an error where one could not be measured."""
+    if missing := [name for name in names if name not in results]:
+        raise SystemExit(f"not measured: {', '.join(missing)}; the lines above say why")
 
 
 def run(*arguments: str) -> str:

@@ -114,12 +114,17 @@ class Subspace(nn.Module):
     def forward(self, index: int) -> Tensor:
         """Δ of the weight `index`, in its shape."""
         if torch.is_grad_enabled():
+            self.known.clear()
             return self._delta(index)
         # Without gradients nothing changes between steps, and decoding asks for each Δ once per token.
-        state = (self.theta.data_ptr(), self.theta._version, self.scale._version)
+        state = tuple(number for p in (self.theta, self.scale) for number in (p.data_ptr(), p._version))
         if index not in self.known or self.known[index][0] != state:
             self.known[index] = state, self._delta(index)
         return self.known[index][1]
+
+    def train(self, mode: bool = True) -> "Subspace":
+        self.known.clear()  # a write through `.data` has left no other trace
+        return super().train(mode)
 
     def _delta(self, index: int) -> Tensor:
         with torch.autocast(self.theta.device.type, enabled=False):  # sums of many numbers lose too much in bf16

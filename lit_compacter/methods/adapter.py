@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 from torch import nn
 from transformers import T5ForConditionalGeneration
@@ -43,20 +44,22 @@ class Adapter(Method):
 
     def check_places(self, model: T5ForConditionalGeneration) -> None:
         """Raise UserError where `where`, `layers` and `stacks` name a place twice, one that is none, or none at all."""
-        known = {"where": (*WHERE, "cross_attention"), "stacks": STACKS}
+        known = {"where": get_args(Where), "stacks": STACKS}
         for name, chosen in (("where", self.where), ("stacks", self.stacks)):
             if not chosen or len(set(chosen)) < len(chosen):
                 expected = ", ".join(known[name])
                 raise UserError(f"model.method.{name} is {list(chosen)}; expected one or more of {expected}, each once")
         last = max(depth(model, stack) for stack in self.stacks) - 1
-        if self.layers is not None and (not self.layers or not set(self.layers) <= set(range(last + 1))):
+        if self.layers is not None and (
+            not self.layers or len(set(self.layers)) < len(self.layers) or not set(self.layers) <= set(range(last + 1))
+        ):
             raise UserError(
-                f"model.method.layers is {list(self.layers)}; expected some of 0 to {last}, or null for all"
+                f"model.method.layers is {list(self.layers)}; expected some of 0 to {last}, each once, or null for all"
             )
         if not list(sites(model, self.where, self.layers, self.stacks)):
             raise UserError(
-                f"model.method.where {list(self.where)} in stacks {list(self.stacks)} is no place: "
-                "an encoder has no cross_attention"
+                f"model.method.where {list(self.where)} in stacks {list(self.stacks)}, layers {self.layers}, is "
+                "no place of this model; an encoder has no cross_attention, and stacks may differ in blocks"
             )
 
     def bottleneck(self, dim: int) -> int:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.errors import UserError
 from lit_compacter.t5 import is_layer_norm
 
 
@@ -15,9 +16,15 @@ class Method(ABC):
     """
 
     def apply(self, model: T5ForConditionalGeneration) -> None:
-        """Change `model` in place; afterwards `requires_grad` says what is trained."""
+        """Change `model` in place; afterwards `requires_grad` says what is trained.
+
+        Raises:
+            UserError: The method's options do not fit the model, or leave nothing to train.
+        """
         model.requires_grad_(False)
         self.inject(model)
+        if not any(parameter.numel() for parameter in model.parameters() if parameter.requires_grad):
+            raise UserError(f"method {type(self).__name__} with these options trains nothing: {self}")
 
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:

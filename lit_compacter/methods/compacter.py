@@ -69,8 +69,13 @@ class Compacter(Adapter):
                 f"bottleneck {bottleneck} (= {dim} / reduction {self.reduction}); "
                 f"choose one of {', '.join(map(str, divisors))}"
             )
-        if self.rank is not None and self.rank < 1:
-            raise UserError(f"model.method.rank is {self.rank}; expected 1 or more, or null for dense factors")
+        if self.shared_factors and bottleneck == dim:
+            raise UserError("model.method.shared_factors needs a reduction above 1: down and up share nothing")
+        full = bottleneck // self.phm_dim
+        if self.rank is not None and not 1 <= self.rank <= full:
+            raise UserError(
+                f"model.method.rank is {self.rank}; expected 1 to {full}, a factor's full rank, or null for dense ones"
+            )
 
     def group(self, name: str) -> str:
         return "shared rule" if name.startswith(SHARED_RULE) else super().group(name)

@@ -12,6 +12,7 @@ from lit_compacter.layers import DenseProjection, Fastfood, Subspace
 from lit_compacter.methods.base import Method
 from lit_compacter.t5 import as_if, weight_hosts
 
+LARGEST = 2**31  # numbers of all dense projections: 8 GiB
 PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}
 
 
@@ -30,6 +31,14 @@ class IntrinsicSAID(Method):
         weights = list(weight_hosts(model))
         if self.dim <= len(weights):
             raise UserError(f"model.method.dim is {self.dim}; expected more than {len(weights)}, the number of weights")
+        numbers = self.dim * model.num_parameters()
+        if self.projection == "dense" and numbers > LARGEST:
+            raise UserError(
+                f"model.method.projection dense takes {4 * numbers / 2**30:,.0f} GiB for this model, expected at most "
+                f"{4 * LARGEST / 2**30:.0f}; use fastfood, or a smaller model.method.dim"
+            )
+        if not 0 <= self.seed < 2**63 - len(weights):
+            raise UserError(f"model.method.seed is {self.seed}; expected 0 to 2**63, less the number of weights")
         shapes = [weight.shape for weight, _ in weights]
         subspace = Subspace(self.dim, shapes, PROJECTIONS[self.projection], self.seed)
         model.add_module("subspace", subspace)

@@ -10,6 +10,7 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError
 from lit_compacter.layers import LowRankLinear
 from lit_compacter.methods.adapter import Adapter
+from lit_compacter.t5 import width
 
 
 @dataclass
@@ -20,6 +21,7 @@ class LowRankAdapter(Adapter):
     """r, the rank of each linear."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
-        if self.rank < 1:
-            raise UserError(f"model.method.rank is {self.rank}; expected 1 or more")
+        full = self.bottleneck(width(model))
+        if not 1 <= self.rank <= full:
+            raise UserError(f"model.method.rank is {self.rank}; expected 1 to {full}, the bottleneck")
         return partial(LowRankLinear, rank=self.rank)

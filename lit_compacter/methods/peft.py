@@ -8,6 +8,8 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods.base import Method
 
+OWN_LOOP = ("ADALORA", "POLY")  # need calls or inputs of their own at each step
+
 
 @dataclass
 class Peft(Method):
@@ -24,12 +26,12 @@ class Peft(Method):
             raise UserError("method Peft needs the library peft: pip install 'lit-compacter[peft]'") from error
         options = dict(self.config)
         kind = options.pop("peft_type", None)
-        kinds = {str(name.value): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+        kinds = {str(name.value): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items() if name not in OWN_LOOP}
         if kind not in kinds:
             raise UserError(f"model.method.config.peft_type is {kind!r}; expected one of {', '.join(kinds)}")
         try:
             inject_adapter_in_model(kinds[kind](task_type="SEQ_2_SEQ_LM", **options), model)
-        except (TypeError, ValueError, KeyError) as error:
+        except Exception as error:  # PEFT raises whatever its many tuners stumble over
             raise UserError(f"model.method.config: {first_line(error)}") from error
 
     def group(self, name: str) -> str:

@@ -13,7 +13,7 @@ from lit_compacter.t5 import prepend, width
 
 RANGE = 0.5  # of the uniform distribution of a random prompt, as in the reference
 COMMON = 5000  # a prompt of tokens takes them among the most common, which come first in the vocabulary
-LONGEST = 512  # what T5 was pretrained on; a longer prompt leaves its input no place
+LONGEST = 512  # tokens that T5 was pretrained on
 
 
 @dataclass

@@ -6,7 +6,6 @@ import torch
 from lit_compacter.checkpoint import names_to_save, tensors
 from lit_compacter.errors import UserError
 from lit_compacter.methods import (
-    METHODS,
     Adapter,
     BitFit,
     Compacter,
@@ -19,8 +18,9 @@ from lit_compacter.methods import (
     PromptTuning,
 )
 from lit_compacter.methods.intrinsic import PROJECTIONS
+from lit_compacter.parsing import METHOD_NAMES, load_method
 from lit_compacter.t5 import weight_hosts
-from tests.models import batch, small_t5, t5_base
+from tests.models import MODELS, batch, small_t5, t5_base
 
 
 def trained(model: torch.nn.Module) -> int:
@@ -59,6 +59,31 @@ def test_counts_in_t5_base(method: Method, count: int) -> None:
     assert trained(model) == count
 
 
+SHIPPED = {
+    "adapter": 1_855_104,
+    "adapter_drop": 1_101_984,
+    "bitfit": 280_960,
+    "compacter": 161_728,
+    "compacter_pp": 104_704,
+    "full": 222_903_552,
+    "ia3": 129_024,
+    "layer_norms": 47_616,
+    "lora": 884_736,
+    "low_rank": 161_664,
+    "pfeiffer": 951_360,
+    "phm_adapter": 398_976,
+    "prompt_random": 76_800,
+    "prompt_tokens": 76_800,
+}
+
+
+@pytest.mark.parametrize("file", sorted({*METHOD_NAMES} - {"intrinsic_said"}))
+def test_counts_of_the_shipped_configs(file: str) -> None:
+    model = t5_base()
+    load_method(file).apply(model)
+    assert trained(model) == SHIPPED[file]
+
+
 def test_bitfit_at_the_papers_vocabulary() -> None:
     model = t5_base(vocab_size=32_100)
     BitFit().apply(model)
@@ -76,7 +101,7 @@ def test_intrinsic_said_trains_as_many_as_it_says(monkeypatch: pytest.MonkeyPatc
 
 def test_intrinsic_said_is_the_shifted_model() -> None:
     """Tied weights stay tied: each is W + λ P θ wherever it is used."""
-    for kind in ("v1.0", "v1.1"):
+    for kind in MODELS:
         model, plain = small_t5(kind).double(), small_t5(kind).double()
         IntrinsicSAID(dim=300).apply(model)
         subspace = model.get_submodule("subspace").double()
@@ -144,19 +169,31 @@ def test_the_rule_is_one_tensor() -> None:
             r"phm_dim 5 does not divide both the model dimension 768 and the bottleneck 24.*1, 2, 3, 4",
         ),
         (Compacter(phm_dim=0), r"phm_dim 0 does not divide"),
-        (Compacter(rank=0), r"rank is 0; expected 1 or more"),
+        (Compacter(rank=0), r"rank is 0; expected 1 to 6, a factor's full rank, or null"),
+        (Compacter(rank=7), r"rank is 7; expected 1 to 6"),
+        (Compacter(reduction=1, shared_factors=True), r"shared_factors needs a reduction above 1"),
+        (IntrinsicSAID(projection="dense"), r"projection dense takes 16,6.. GiB .* use fastfood"),
+        (IntrinsicSAID(seed=-1), r"seed is -1; expected 0 to"),
+        (Adapter(layers=(1, 1)), r"layers is \[1, 1\]; expected some of 0 to 11, each once"),
+        (Peft(config={"peft_type": "LORA", "target_modules": ["q"], "inference_mode": True}), r"trains nothing"),
+        (Peft(config={"peft_type": "LORA", "target_modules": ["q"], "bias": "xx"}), r"model.method.config: "),
+        (Peft(config={"peft_type": "POLY"}), r"peft_type is 'POLY'; expected one of"),
         (Compacter(reduction=0), r"reduction is 0; expected 1 to 768"),
         (Adapter(reduction=1000), r"reduction is 1000; expected 1 to 768"),
         (
             Adapter(where=()),
-            r"where is \[\]; expected one or more of attention, feed_forward, cross_attention",
+            r"where is \[\]; expected one or more of attention, cross_attention, feed_forward",
         ),
         (Adapter(where=("attention", "attention")), r"where is \['attention', 'attention'\]; expected one or more of"),
         (Adapter(stacks=()), r"stacks is \[\]; expected one or more of encoder, decoder, each once"),
-        (Adapter(layers=()), r"layers is \[\]; expected some of 0 to 11, or null for all"),
+        (Adapter(layers=()), r"layers is \[\]; expected some of 0 to 11, each once, or null for all"),
         (Adapter(layers=(3, 12)), r"layers is \[3, 12\]; expected some of 0 to 11"),
-        (Adapter(where=("cross_attention",), stacks=("encoder",)), r"is no place: an encoder has no cross_attention"),
-        (LowRankAdapter(rank=0), r"rank is 0; expected 1 or more"),
+        (
+            Adapter(where=("cross_attention",), stacks=("encoder",)),
+            r"is no place of this model; an encoder",
+        ),
+        (LowRankAdapter(rank=0), r"rank is 0; expected 1 to 24, the bottleneck"),
+        (LowRankAdapter(rank=25), r"rank is 25; expected 1 to 24, the bottleneck"),
         (PromptTuning(length=0), r"length is 0; expected 1 to 512 vectors"),
         (PromptTuning(length=600), r"length is 600; expected 1 to 512 vectors"),
         (IntrinsicSAID(dim=257), r"dim is 257; expected more than 257, the number of weights"),
@@ -178,7 +215,3 @@ def test_every_group_of_the_summary_is_named() -> None:
     assert groups == {"shared rule", "adapters", "layer norms"}
     assert LayerNorms().group("encoder.final_layer_norm.weight") == "layer norms"
     assert FullFineTuning().group("shared.weight") == "backbone"
-
-
-def test_methods_are_found_by_name() -> None:
-    assert all(METHODS[name].__name__ == name for name in METHODS)

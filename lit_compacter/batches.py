@@ -1,0 +1,85 @@
+"""Padded batches of tokenised rows: what training and evaluation read, and where training goes on after a stop."""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import datasets
+import torch
+from torch import Tensor
+
+from lit_compacter.errors import UserError
+from lit_compacter.sampling import LengthGroupedBatches
+
+IGNORE = -100  # label that the loss leaves out
+
+Batch: TypeAlias = dict[str, Any]
+
+
+class TrainingBatches:
+    """Padded training batches, resumable: Lightning saves `state_dict` and finds `set_epoch` on the sampler.
+
+    The state says how many batches of which epoch were given; it is all that is needed, since what the sampler gives is
+    a function of seed and epoch.
+
+    Args:
+        data: Tokenised rows.
+        sampler: Gives the row numbers of this process's share of each batch.
+        pad_token_id: Of the tokenizer.
+    """
+
+    def __init__(self, data: datasets.Dataset, sampler: LengthGroupedBatches, pad_token_id: int) -> None:
+        self.data = data
+        self.sampler = sampler
+        self.pad_token_id = pad_token_id
+        self.given = 0
+        self.resumed: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        first = self._first()
+        for number, rows in enumerate(self.sampler):
+            if number < first:
+                continue
+            self.given = number + 1
+            # A process whose share of a small batch is empty takes part with an example that counts for nothing.
+            batch = pad(self.data[rows or [0]], self.pad_token_id)
+            if not rows:
+                batch["labels"].fill_(IGNORE)
+            yield batch
+
+    def _first(self) -> int:
+        """Where to begin: after what was given, in the epoch that was left in the middle."""
+        resumed, self.resumed = self.resumed, None
+        if resumed is None or resumed["epoch"] != self.sampler.epoch:
+            return 0
+        if resumed["size"] != self.sampler.batch_size:
+            raise UserError(
+                f"the checkpoint is of the middle of an epoch with batches of {resumed['size']} over all processes, "
+                f"this run has {self.sampler.batch_size}; keep data.batch_size × processes, or begin at an epoch's end"
+            )
+        return resumed["given"]
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.sampler.epoch, "given": self.given, "size": self.sampler.batch_size}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.resumed = state
+
+
+def pad(rows: dict[str, list[Any]], pad_token_id: int) -> Batch:
+    """Columns of rows → a padded batch: input_ids, attention_mask (B, S), labels (B, T) with −100 where padded."""
+    inputs = [torch.tensor(ids) for ids in rows["input_ids"]]
+    labels = [torch.tensor(ids) for ids in rows["labels"]]
+    return {
+        "input_ids": _stack(inputs, pad_token_id),
+        "attention_mask": _stack([torch.ones_like(ids) for ids in inputs], 0),
+        "labels": _stack(labels, IGNORE),
+        "source": ["".join(pieces) for pieces in rows["pieces"]],
+        **{name: rows[name] for name in ("targets", "group", "split", "idx", "row")},
+    }
+
+
+def _stack(tensors: list[Tensor], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)

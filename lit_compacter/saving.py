@@ -1,0 +1,125 @@
+"""When checkpoints are written: the best one, the last one, and one more before a job is taken away."""
+
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+
+from lit_compacter.checkpoint import read
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of SLURM, Kubernetes and spot instances
+STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt by `val/score`, also when the run folder has moved or the run goes on in a new one.
+
+    Args:
+        folder: Where best.ckpt goes.
+        resumed: The checkpoint that the run resumes from; the best one until then lies beside it.
+    """
+
+    def __init__(self, folder: Path, resumed: str | None) -> None:
+        super().__init__(folder, filename="best", monitor="val/score", mode="max", enable_version_counter=False)
+        self.until_now = Path(resumed or folder).with_name("best.ckpt")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As Lightning, which forgets the best score where the folder has another path than it had."""
+        assert self.dirpath is not None
+        here = Path(self.dirpath) / "best.ckpt"
+        if not here.exists() and self._is_of(self.until_now, state_dict):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.until_now, here)
+        if self._is_of(here, state_dict):
+            path, score = str(here), state_dict["best_model_score"]
+            state_dict = state_dict | {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
+            state_dict["best_k_models"] = {path: score}
+        super().load_state_dict(state_dict)
+
+    def _is_of(self, path: Path, state_dict: dict[str, Any]) -> bool:
+        """Is `path` the best checkpoint that `state_dict` speaks of?"""
+        if not path.exists():
+            return False
+        recorded = read(path)["callbacks"][self.state_key]["best_model_score"]
+        return bool(recorded == state_dict["best_model_score"])
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps last.ckpt, from which a run goes on exactly.
+
+    It is written every `every` optimizer steps, after a validation and at an epoch's end; never by a step on which a
+    validation is due, which would be lost, but after it. On SIGTERM or SIGUSR1 it is written after the step at hand,
+    and the process ends with exit code 75; within a validation it ends at once.
+
+    Args:
+        folder: Where last.ckpt goes.
+        every: Optimizer steps between writes.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.path = folder / "last.ckpt"
+        self.every = every
+        self.signal: signal.Signals | None = None
+        self.step = 0  # optimizer steps taken at the last look
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.step = trainer.global_step
+        for number in STOP_SIGNALS:  # in place of Lightning's, which broadcast within the handler; it takes ours away
+            signal.signal(number, self._told_to_stop)
+        # Whether to stop early is not in Lightning's checkpoints.
+        stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+        trainer.should_stop |= any(callback.wait_count >= callback.patience for callback in stops)
+
+    def _told_to_stop(self, number: int, frame: Any) -> None:
+        self.signal = signal.Signals(number)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == self.step:  # gradients are being accumulated
+            return
+        self.step = trainer.global_step
+        loop = trainer.fit_loop.epoch_loop
+        if loop._num_ready_batches_reached() or loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]
+            return
+        stop = self._stop(trainer)
+        if stop or self.step % self.every == 0:
+            trainer.save_checkpoint(self.path, weights_only=False)
+        if stop:
+            self._exit(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        if not trainer.sanity_checking and self._stop(trainer):
+            self._exit(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
+            trainer.save_checkpoint(self.path, weights_only=False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint(self.path, weights_only=False)
+        if self._stop(trainer):
+            self._exit(trainer)
+
+    def _stop(self, trainer: Trainer) -> bool:
+        """Was any process told to stop? All get the same answer."""
+        return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
+
+    def _exit(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:  # Lightning kills what is left where a process that it launched fails
+            raise SystemExit(0)
+        told = self.signal.name if self.signal else "a signal"
+        raise Stopped(
+            f"stopped by {told} after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}"
+        )
+
+
+class Stopped(SystemExit):
+    """The run was told to stop and has saved what it takes to go on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(STOPPED)
+        self.message = message

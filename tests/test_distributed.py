@@ -1,0 +1,73 @@
+"""Several processes (gloo, on this CPU) give what one gives: losses, trained tensors, metrics, prediction files."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_compacter import checkpoint
+from tests.cli import run_cli
+from tests.conftest import TINY
+
+COUNTS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def without_dropout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded backbone with dropout off: each process draws its own."""
+    folder = Path(shutil.copytree(TINY, tmp_path_factory.mktemp("backbone") / "t5"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dropout_rate": 0.0}))
+    return folder
+
+
+def fit(root: Path, name: str, count: int, *more: str) -> Path:
+    arguments = ["--trainer.accelerator=cpu", f"--trainer.devices={count}", "--trainer.enable_progress_bar=false"]
+    arguments += [f"--trainer.default_root_dir={root}", f"--run_name={name}", *more]
+    arguments += ["--trainer.strategy=ddp"] if count > 1 and not any("strategy" in word for word in more) else []
+    result = run_cli("fit", "--config", "demo.yaml", *arguments)
+    assert result.returncode == 0, result.stderr
+    return root / name
+
+
+def losses(folder: Path) -> list[float]:
+    with (folder / "logs/fit/csv/version_0/metrics.csv").open(newline="") as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def test_training_is_divided_exactly(tmp_path: Path, without_dropout: Path) -> None:
+    """2 × 14 rows, three times accumulated, are 1 × 28; of the third batch, one row, a process has nothing."""
+    more = [f"--model.model_name={without_dropout}", "--data.max_train_samples=57", "--trainer.max_epochs=4"]
+    more += ["--trainer.accumulate_grad_batches=3", "--trainer.log_every_n_steps=1", "--trainer.limit_val_batches=1"]
+    one = fit(tmp_path, "one", 1, *more, "--data.batch_size=28")
+    two = fit(tmp_path, "two", 2, *more, "--data.batch_size=14")
+    torch.testing.assert_close(losses(two), losses(one), rtol=1e-5, atol=0)
+    assert len(losses(one)) == 4
+    # The best checkpoint is that of the first step, whose gradient is ten times Adam's first moment.
+    states = [checkpoint.read(folder / "checkpoints/best.ckpt") for folder in (one, two)]
+    assert states[0]["global_step"] == states[1]["global_step"] == 1
+    moments = [state["optimizer_states"][0]["state"] for state in states]
+    for i, state in moments[0].items():
+        exact = 1e-5 * state["exp_avg"].abs().max().item()
+        torch.testing.assert_close(moments[1][i]["exp_avg"], state["exp_avg"], rtol=1e-5, atol=exact)
+
+
+def test_evaluation_is_exact(tmp_path: Path, first_run: tuple[Path, str]) -> None:
+    """The same numbers and files from 1, 2 and 3 processes; 11 batches divide by none of 2 and 3."""
+    best = first_run[0] / "checkpoints/best.ckpt"
+    found: dict[int, tuple[str, str]] = {}
+    for count in COUNTS:
+        for verb in ("validate", "predict"):
+            arguments = [verb, "--config=demo.yaml", f"--ckpt_path={best}", "--data.batch_size=37", "--run_name=run"]
+            arguments += ["--trainer.accelerator=cpu", f"--trainer.devices={count}"]
+            arguments += [f"--trainer.default_root_dir={tmp_path / str(count)}", "--trainer.enable_progress_bar=false"]
+            result = run_cli(*arguments)
+            assert result.returncode == 0, result.stderr
+        folder = tmp_path / str(count) / "run"
+        found[count] = (folder / "metrics.json").read_text(), (folder / "predictions.jsonl").read_text()
+    assert found[1] == found[2] == found[3]
+    records = [json.loads(line) for line in found[1][1].splitlines()]
+    assert [record["idx"] for record in records] == list(range(len(records)))
