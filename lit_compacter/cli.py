@@ -16,7 +16,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter import checkpoint, run_folder, show
+from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401 - sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, first_line, lack_of_resources
 from lit_compacter.methods import METHODS

@@ -65,6 +65,7 @@ class T5Module(LightningModule):
         self.pretrained = pretrained
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
+        self.generate_in_step = False  # do all processes decode equally many tokens? A sharded model needs it
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.majority = ""  # the most common target of training: what stands in a leaderboard's file for no answer
 
@@ -169,6 +170,7 @@ class T5Module(LightningModule):
             max_new_tokens=self.max_target_length,
             do_sample=False,
             num_beams=1,
+            synced_gpus=self.generate_in_step,
         )
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 

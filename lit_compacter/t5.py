@@ -129,6 +129,12 @@ def depth(model: T5ForConditionalGeneration, stack: Stack) -> int:
     return len(model.get_submodule(f"{stack}.block"))  # type: ignore[arg-type]
 
 
+def blocks(model: T5ForConditionalGeneration) -> Iterator[nn.Module]:
+    """The transformer blocks of both stacks."""
+    for stack in STACKS:
+        yield from model.get_submodule(f"{stack}.block").children()
+
+
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
     """Let `module` change the output of `host`, as its submodule `name`; no base parameter's name changes."""
     if name in dict(host.named_children()):

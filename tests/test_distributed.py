@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def fit(root: Path, name: str, count: int, *more: str) -> Path:
     arguments += ["--trainer.strategy=ddp"] if count > 1 and not any("strategy" in word for word in more) else []
     result = run_cli("fit", "--config", "demo.yaml", *arguments)
     assert result.returncode == 0, result.stderr
+    (root / name / "stderr").write_text(result.stderr)
     return root / name
 
 
@@ -53,6 +55,35 @@ def test_training_is_divided_exactly(tmp_path: Path, without_dropout: Path) -> N
     for i, state in moments[0].items():
         exact = 1e-5 * state["exp_avg"].abs().max().item()
         torch.testing.assert_close(moments[1][i]["exp_avg"], state["exp_avg"], rtol=1e-5, atol=exact)
+
+
+def test_a_sharded_backbone(tmp_path: Path, without_dropout: Path) -> None:
+    """It trains as ddp does, and its checkpoint is the same and loads in one process; evaluation divides unevenly."""
+    more = [f"--model.model_name={without_dropout}", "--data.max_train_samples=57", "--trainer.max_epochs=3"]
+    more += ["--trainer.accumulate_grad_batches=2", "--trainer.log_every_n_steps=1", "--data.batch_size=14"]
+    more += ["--trainer.limit_val_batches=1", "--model.warmup_steps=1"]
+    ddp = fit(tmp_path, "ddp", 2, *more)
+    sharded = fit(tmp_path, "sharded", 2, *more, "--trainer.strategy=sharded")
+    torch.testing.assert_close(losses(sharded), losses(ddp), rtol=1e-4, atol=0)
+    held, whole = re.search(r"([\d,]+) of ([\d,]+) parameters on each", (sharded / "stderr").read_text()).groups()  # type: ignore[union-attr]
+    assert int(held.replace(",", "")) < 0.52 * int(whole.replace(",", ""))
+    one, other = (checkpoint.read(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (ddp, sharded))
+    assert {name: tensor.shape for name, tensor in one.items()} == {name: t.shape for name, t in other.items()}
+    evaluate = ["validate", "--config=demo.yaml", "--trainer.accelerator=cpu", "--data.batch_size=150"]
+    evaluate += [f"--trainer.default_root_dir={tmp_path}", f"--ckpt_path={sharded / 'checkpoints/last.ckpt'}"]
+    scores = []
+    for name, how in (("alone", []), ("together", ["--trainer.devices=2", "--trainer.strategy=sharded"])):
+        result = run_cli(*evaluate, f"--run_name={name}", *how)
+        assert result.returncode == 0, result.stderr
+        scores.append((tmp_path / name / "metrics.json").read_text())
+    assert scores[0] == scores[1]
+
+
+def test_sharding_needs_something_frozen(tmp_path: Path) -> None:
+    arguments = ["--config=demo.yaml", "--config=methods/full.yaml", "--trainer.accelerator=cpu"]
+    arguments += ["--trainer.strategy=sharded", f"--trainer.default_root_dir={tmp_path}"]
+    result = run_cli("fit", *arguments)
+    assert result.returncode == 2 and "trains everything; use --trainer.strategy ddp" in result.stderr
 
 
 def test_evaluation_is_exact(tmp_path: Path, first_run: tuple[Path, str]) -> None:
