@@ -18,15 +18,15 @@ demo: $(BIN)/installed  ## train Compacter on the embedded task, under a minute 
 	$(BIN)/python main.py fit --config demo.yaml
 	@echo "Accuracy by chance is 0.5; on a random backbone (--model.pretrained false) it stays there."
 
-test: $(BIN)/installed  ## run all tests
-	$(BIN)/python -m pytest
+test: $(BIN)/installed  ## run the tests, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-soak: $(BIN)/installed  ## every method on every model type: the tests that make test leaves out
+soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak
 
 bench: $(BIN)/installed  ## time of one adapter, thin and materialised

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from transformers import AutoConfig
 
 from lit_compacter import checkpoint
+from lit_compacter.parsing import METHOD_NAMES
 from lit_compacter.saving import STOPPED
 from tests.cli import run_cli
 from tests.conftest import ROOT, TINY
@@ -128,6 +130,58 @@ def test_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
     for _ in range(2):  # a run that is over stays so
         subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
         assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 8 * EPOCHS
+
+
+# What the methods' sizes become in the embedded model of width 64 and two blocks.
+SIZES = {
+    **{name: ["--model.method.phm_dim=2"] for name in ("compacter", "compacter_pp", "phm_adapter")},
+    "adapter_drop": ["--model.method.layers=[1]"],
+    "intrinsic_said": ["--model.method.dim=500"],
+}
+
+
+class Wholes:
+    """Runs that were never stopped, one for each method and number of processes, made when they are asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.seconds: dict[str, float] = {}
+
+    def get(self, method: str, processes: int) -> tuple[Path, float, list[str]]:
+        """The run's folder, how long it trained, and its options."""
+        name = f"{method}-{processes}"
+        options = ["--config", f"methods/{method}.yaml", *SIZES.get(method, []), "--data.batch_size=16"]
+        options += ["--save_every=2", "--trainer.val_check_interval=0.5", "--trainer.accumulate_grad_batches=1"]
+        options += ["--trainer.devices=2", "--trainer.strategy=ddp"] if processes == 2 else []
+        if name not in self.seconds:
+            subprocess.run(command(self.root, name, *options), cwd=ROOT, check=True, capture_output=True)
+            began = (self.root / name / "config.yaml").stat().st_mtime
+            self.seconds[name] = (self.root / name / "metrics.json").stat().st_mtime - began
+        return self.root / name, self.seconds[name], options
+
+
+@pytest.fixture(scope="session")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
+    return Wholes(tmp_path_factory.mktemp("wholes"))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(50))
+def test_killed_at_a_random_moment(number: int, wholes: Wholes, tmp_path: Path) -> None:
+    """In a step, in a validation, while a checkpoint is written: twice, whenever it is, with every method."""
+    chance = random.Random(number)
+    whole, seconds, options = wholes.get(METHOD_NAMES[number % len(METHOD_NAMES)], 1 + number % 2)
+    again = command(tmp_path, "killed", "--ckpt_path=last", *options)
+    for start_number in (1, 2):
+        process = start(again)
+        config = tmp_path / "killed" / ("config.yaml" if start_number == 1 else f"config-{start_number}.yaml")
+        while not config.exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, seconds))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
+    assert_same_end(whole, tmp_path / "killed")
 
 
 def test_the_best_checkpoint_is_kept_when_the_folder_moves(tmp_path: Path) -> None:
