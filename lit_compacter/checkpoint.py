@@ -6,6 +6,7 @@ run.
 """
 
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: There is no such file, it is damaged, or it is not a checkpoint of this program and format.
     """
     try:
+        with zipfile.ZipFile(path) as parts:
+            if damaged := parts.testzip():  # checksums, which torch writes and does not compare
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"no checkpoint {path}") from error
