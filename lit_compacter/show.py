@@ -24,7 +24,8 @@ MOST_COMMON = 10  # of free text
 BAR = 40  # characters of the longest bar
 
 # What the YAMLs of a run have besides; of `model` only the tokenizer is wanted.
-OTHERS: dict[str, Any] = {"trainer": dict, "seed_everything": int, "run_name": str, "ckpt_path": str, "debug": bool}
+OTHERS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every"), int)}
+OTHERS |= {"run_name": str, "ckpt_path": str, "debug": bool}
 
 
 def main(args: Sequence[str] | None = None) -> None:
