@@ -136,11 +136,12 @@ class CLI(LightningCLI):
         options = self.options
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-        self.folder, self.fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
+        self.folder, fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
             self.lock = run_folder.lock(self.folder)
             if not self.goes_on:
                 run_folder.refuse_checkpoints(self.folder, options.ckpt_path)
+        self.fresh = fresh  # not before the lock is ours: else the folder is another run's, which has just made it
         self.trainer_defaults = {"callbacks": self._callbacks()}
         if options.trainer.logger is None:
             logs = self.folder / run_folder.LOGS / str(self.subcommand)

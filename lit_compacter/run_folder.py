@@ -60,7 +60,7 @@ def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        fresh = all(path.name == LOCK for path in folder.iterdir())
+        fresh = not any(folder.iterdir())
     except OSError as error:
         raise UserError(
             f"cannot write the run folder {root / wanted}: {error.strerror}; "

@@ -140,6 +140,7 @@ def test_a_run_folder_is_trained_in_once_at_a_time(tmp_path: Path, capsys: pytes
     with FileLock(tmp_path / "run/.lock"):
         message = error(capsys, *command("fit", tmp_path, "--run_name=run", "--ckpt_path=last"))
     assert "another process trains in the run folder" in message and "give another --run_name" in message
+    assert (tmp_path / "run/.lock").exists(), "the other run's folder, in which nothing else lies yet, is left alone"
 
 
 def test_a_tokenizer_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

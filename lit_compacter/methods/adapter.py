@@ -10,7 +10,8 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import STACKS, WHERE, Stack, Where, attach, depth, layer_norms, sites, width
+from lit_compacter.methods.layer_norms import LayerNorms
+from lit_compacter.t5 import STACKS, WHERE, Stack, Where, attach, depth, sites, width
 
 LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 
@@ -39,8 +40,7 @@ class Adapter(Method):
         linear = self.linear_factory(model)
         for site in sites(model, self.where, self.layers, self.stacks):
             attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
-        for norm in layer_norms(model):
-            norm.requires_grad_(True)
+        LayerNorms().inject(model)
 
     def check_places(self, model: T5ForConditionalGeneration) -> None:
         """Raise UserError where `where`, `layers` and `stacks` name a place twice, one that is none, or none at all."""
