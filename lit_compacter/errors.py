@@ -24,7 +24,8 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
 
 def first_line(error: BaseException) -> str:
     """What another library's exception says, on one line and without a full stop."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    return (f"{first} {others[0].strip()}" if others and first.endswith(":") else first).rstrip(".")
 
 
 @contextlib.contextmanager

@@ -15,12 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 
 from lit_compacter import checkpoint
+from lit_compacter.backbone import fingerprint, load_backbone
 from lit_compacter.batches import IGNORE
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.options import BACKBONE
-from lit_compacter.t5 import fingerprint, load_backbone
 from lit_compacter.tokens import check_tokenizer
 
 if TYPE_CHECKING:

@@ -23,5 +23,7 @@ def quieten() -> None:
     told.addFilter(lambda record: not record.getMessage().startswith(noise))
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()
+    loading = logging.getLogger("transformers.modeling_utils")  # its table of weights that do not fit: ours is a line
+    loading.addFilter(lambda record: "LOAD REPORT" not in record.getMessage())
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()

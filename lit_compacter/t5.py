@@ -1,69 +1,20 @@
 """The only file that names attributes of Hugging Face's T5 family: where adapters go, and how they are hung there."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, T5ForConditionalGeneration
-
-from lit_compacter.errors import UserError, first_line
+from transformers import T5ForConditionalGeneration
 
 Where: TypeAlias = Literal["attention", "cross_attention", "feed_forward"]
 Options: TypeAlias = dict[str, Any]
 Stack: TypeAlias = Literal["encoder", "decoder"]
 WHERE: tuple[Where, ...] = ("attention", "feed_forward")  # the paper's
 STACKS: tuple[Stack, ...] = ("encoder", "decoder")
-# Values of a config's model_type → what they are.
-SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
-SHAPE = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj"]
-
-
-def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
-    """A stock T5 in float32, from the hub or a local folder.
-
-    Args:
-        name: Hub name or folder.
-        pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
-
-    Raises:
-        UserError: Nothing can be loaded from `name`, or it is not a T5.
-    """
-    try:
-        config = AutoConfig.from_pretrained(name)
-        if config.model_type not in SUPPORTED:
-            expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
-            raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
-        if not pretrained:
-            return _random(config)
-        # Trained tensors need float32, whatever precision the file was stored in.
-        return AutoModelForSeq2SeqLM.from_pretrained(name, config=config, dtype=torch.float32)
-    except UserError:
-        raise
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"cannot load the model {name!r}: {first_line(error)}; "
-            "offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"
-        ) from error
-
-
-def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
-    with torch.device("cpu"):  # the same weights whatever the training device
-        model = AutoModelForSeq2SeqLM.from_config(config)
-        # v1.1, mT5 and UMT5 have an output layer of their own, which a new model lacks and their configs may not tell.
-        if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
-            untie(model)
-    return model
-
-
-def untie(model: T5ForConditionalGeneration) -> None:
-    """Give a model an output layer of its own, with random weights."""
-    model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * model.config.d_model**-0.5)
 
 
 @dataclass(frozen=True)
@@ -230,11 +181,6 @@ def is_layer_norm(name: str) -> bool:
     return "layer_norm" in name
 
 
-def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
-    """What tells one backbone from another: its shape, and a digest of the head of every pretrained tensor."""
-    config: PretrainedConfig = model.config
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.flatten()[:1024].float().cpu().numpy().tobytes())
-    return {field: getattr(config, field) for field in SHAPE} | {"weights": digest.hexdigest()[:16]}
+def untie(model: T5ForConditionalGeneration) -> None:
+    """Give a model an output layer of its own, with random weights."""
+    model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * model.config.d_model**-0.5)

@@ -128,8 +128,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
         raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+    except Exception as error:  # transformers raises whatever its readers stumble over
         raise UserError(
             f"cannot load a tokenizer from {name!r}: {first_line(error)}; "
             "offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"

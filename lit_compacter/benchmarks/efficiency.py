@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 from transformers import __version__ as transformers_version
 
+from lit_compacter.backbone import load_backbone
 from lit_compacter.benchmarks.results import Result, measure_missing, run, stop_if_missing
 from lit_compacter.checkpoint import names_to_save, tensors
 from lit_compacter.parsing import METHOD_NAMES, load_method
-from lit_compacter.t5 import load_backbone
 
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 REFERENCE = "full"

@@ -1,0 +1,90 @@
+"""The pretrained model that a run starts from: loading it, and telling one from another."""
+
+import hashlib
+import pickle
+import warnings
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, T5ForConditionalGeneration
+
+from lit_compacter.errors import UserError, first_line
+from lit_compacter.t5 import untie
+
+# Values of a config's model_type → what they are.
+SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
+SHAPE = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj"]
+
+
+def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
+    """A stock T5 in float32, from the hub or a local folder.
+
+    Args:
+        name: Hub name or folder.
+        pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
+
+    Raises:
+        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights are not what its config needs.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+        if config.model_type not in SUPPORTED:
+            expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
+            raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
+        if not pretrained:
+            return _random(config)
+        model, found = AutoModelForSeq2SeqLM.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,  # as trained tensors need, whatever precision the file was stored in
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"the weights of the model {name!r} are a pickle of more than tensors, which could run code: it is not "
+            "loaded; give a folder or name with model.safetensors"
+        ) from error
+    except Exception as error:  # transformers raises whatever its readers stumble over
+        raise UserError(
+            f"cannot load the model {name!r}: {first_line(error)}; "
+            "offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"
+        ) from error
+    _check_weights(name, found)
+    return model
+
+
+def _check_weights(name: str, found: dict[str, Any]) -> None:
+    """Refuse a model of which a part would be random; transformers only says so."""
+    if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+        raise UserError(
+            f"the weights of the model {name!r} do not fit its config.json: {lacking[0]} is absent or of another shape "
+            f"({len(lacking)} such in all); give a folder or name under which both are as they were published"
+        )
+    if unused := sorted(found["unexpected_keys"]):
+        warnings.warn(
+            f"the model {name!r} has weights that its config.json leaves out: {unused[0]} ({len(unused)} in all)",
+            stacklevel=3,
+        )
+
+
+def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
+    with torch.device("cpu"):  # the same weights whatever the training device
+        model = AutoModelForSeq2SeqLM.from_config(config)
+        # v1.1, mT5 and UMT5 have an output layer of their own, which a new model lacks and their configs may not tell.
+        if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
+            untie(model)
+    return model
+
+
+def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
+    """What tells one backbone from another: its shape, and a digest of the head of every pretrained tensor."""
+    config: PretrainedConfig = model.config
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.flatten()[:1024].float().cpu().numpy().tobytes())
+    return {field: getattr(config, field) for field in SHAPE} | {"weights": digest.hexdigest()[:16]}
