@@ -19,13 +19,12 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401 - sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, first_line, lack_of_resources
-from lit_compacter.methods import METHODS
 from lit_compacter.module import T5Module
-from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
+from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, defaults_from
+from lit_compacter.predictions import PredictionFile
 from lit_compacter.quiet import quieten
-from lit_compacter.reports import DataSummary, PredictionFile, RunConfig, TrainableSummary, finish
+from lit_compacter.reports import DataSummary, RunConfig, TrainableSummary, finish
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint, Stopped
-from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -59,7 +58,12 @@ class CLI(LightningCLI):
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         # A checkpoint is never unpickled into more than plain values, so that is no option.
-        return {verb: LightningCLI.subcommands()[verb] | {"weights_only"} for verb in self.verbs}
+        # Nor are predictions kept in memory: they are in a file.
+        return {verb: LightningCLI.subcommands()[verb] | {"weights_only", "return_predictions"} for verb in self.verbs}
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kept = {"return_predictions": False} if subcommand == "predict" else {}
+        return super()._prepare_subcommand_kwargs(subcommand) | kept
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         kwargs.setdefault("description", "Fine-tune T5 with Compacter. `main.py show` prints what a task looks like.")
@@ -105,7 +109,7 @@ class CLI(LightningCLI):
         super().parse_arguments(parser, args)
         self.subcommand = self.config.subcommand
         self.goes_on = self.options.ckpt_path == "last"
-        if self.options.ckpt_path:
+        if self.options.ckpt_path is not None:
             own = self.root / self.options.run_name if self.options.run_name else None
             ckpt_path = run_folder.find_checkpoint(self.options.ckpt_path, own, may_begin=self.subcommand == "fit")
             if self.subcommand != "fit" and ckpt_path is not None:
@@ -136,6 +140,8 @@ class CLI(LightningCLI):
         options = self.options
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
+        if options.trainer.check_val_every_n_epoch == 0:
+            raise UserError("trainer.check_val_every_n_epoch is 0; expected 1 or more")
         self.folder, fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
             self.lock = run_folder.lock(self.folder)
@@ -146,7 +152,9 @@ class CLI(LightningCLI):
         if options.trainer.logger is None:
             logs = self.folder / run_folder.LOGS / str(self.subcommand)
             kwargs["logger"] = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
-        kwargs["plugins"] = [*(self._get(self.config_init, "trainer").plugins or []), checkpoint.AdapterCheckpointIO()]
+        plugins = self._get(self.config_init, "trainer").plugins or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        kwargs["plugins"] = [*plugins, checkpoint.AdapterCheckpointIO()]
         if self.subcommand != "fit":
             kwargs["enable_checkpointing"] = False
         try:
@@ -202,20 +210,6 @@ class CLI(LightningCLI):
                 if self.fresh:
                     shutil.rmtree(self.folder)
             raise
-
-
-def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
-    """A checkpoint's backbone, method and inputs as parser defaults; only names of our own methods are looked up.
-
-    What describes a task of the user's own is left out where it is not the `task` to evaluate.
-    """
-    if block["method"] not in METHODS:
-        raise UserError(f"the checkpoint has method {block['method']!r}; expected one of {', '.join(METHODS)}")
-    options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
-    method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
-    inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
-    model = {"model.model_name": block["model_name"], "model.method": method}
-    return model | {f"data.{name}": value for name, value in inputs.items()}
 
 
 def command_line(args: ArgsType) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,13 +12,13 @@ from lit_compacter.tasks import Task
 Record: TypeAlias = dict[str, Any]  # as `T5Module.predict_step` makes it
 
 
-def write_leaderboard(folder: Path, task: Task, records: Sequence[Record], majority: str) -> list[Path]:
+def write_leaderboard(folder: Path, task: Task, read: Callable[[], Iterable[Record]], majority: str) -> list[Path]:
     """Write one file for each of the task's unlabelled official splits.
 
     Args:
         folder: Where to.
         task: Whose `leaderboard` names the files.
-        records: Predictions in official order; the prediction is None where the output is no answer.
+        read: Gives the predictions in official order, from the first; one is None where the output is no answer.
         majority: Target text that is written in place of such an output.
 
     Returns:
@@ -29,15 +29,16 @@ def write_leaderboard(folder: Path, task: Task, records: Sequence[Record], major
     fallback = task.answer.official(majority)
     if fallback is None:  # the model was trained on other labels
         fallback = task.answer.official(task.answer.default)
-    if invalid := sum(record["prediction"] is None for record in records):
+    invalid = [record["prediction"] is None for record in read()]
+    if any(invalid):
         warnings.warn(
-            f"{invalid} of {len(records)} outputs are no answer: the leaderboard's file has {fallback!r} for them",
+            f"{sum(invalid)} of {len(invalid)} outputs are no answer: the leaderboard's file has {fallback!r} for them",
             stacklevel=2,
         )
     paths = []
     for split, name in task.leaderboard.items():
         answers = [
-            (r["idx"], fallback if r["prediction"] is None else r["prediction"]) for r in records if r["split"] == split
+            (r["idx"], fallback if r["prediction"] is None else r["prediction"]) for r in read() if r["split"] == split
         ]
         path = free_path(folder / name)
         lines = _tsv(answers) if path.suffix == ".tsv" else _jsonl(answers)

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 BACKBONE = "google-t5/t5-base"  # the paper's
 Word: TypeAlias = str | int | float
@@ -28,7 +28,7 @@ class InputOptions:
     """Paper: the labelled rows make train, validation and test. Official: the benchmark's own sets, of which the test
     set has no labels: predict writes the file that its leaderboard scores."""
 
-    data_seed: int = 42
+    data_seed: NonNegativeInt = 42  # type: ignore[valid-type]
     """Seed of the split, and of max_train_samples."""
 
     max_train_samples: PositiveInt | None = None  # type: ignore[valid-type]

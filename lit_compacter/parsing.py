@@ -10,7 +10,9 @@ from jsonargparse import ActionConfigFile
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean
+from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
+from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -18,20 +20,7 @@ METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
-# … and of a number out of range, or of one that may be null.
-NUMBER = re.compile(
-    r'Parser key "(?P<key>[\w.]+)":\s+Not of type (?P<type>\w+): (?P<value>\S+) does not conform to restriction v>=?0'
-)
-OPTIONAL = re.compile(
-    r'Parser key "(?P<key>[\w.]+)":\s+Does not validate.*?Not of type (?P<type>\w+): .*Given value: (?P<value>\S+).*',
-    re.DOTALL,
-)
-NUMBERS = {
-    "PositiveInt": "a whole number above 0",
-    "NonNegativeInt": "a whole number, 0 or more",
-    "PositiveFloat": "a number above 0",
-    "NonNegativeFloat": "a number, 0 or more",
-}
+MOST = 2**31  # what every library that gets a number can count to
 UNKNOWN_METHOD_OPTION = re.compile(r"Option '(\w+)' is not accepted")
 UNKNOWN_METHOD = re.compile(r'"model\.method":.*Expected a dot import path string: (\S+)', re.DOTALL)
 
@@ -58,15 +47,43 @@ def load_method(name: str, **others: Any) -> Method:
     return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
+def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
+    """A checkpoint's backbone, method and inputs as parser defaults; only names of our own methods are looked up.
+
+    What describes a task of the user's own is left out where it is not the `task` to evaluate.
+    """
+    if block["method"] not in METHODS:
+        raise UserError(f"the checkpoint has method {block['method']!r}; expected one of {', '.join(METHODS)}")
+    options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
+    method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
+    inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
+    model = {"model.model_name": block["model_name"], "model.method": method}
+    return model | {f"data.{name}": value for name, value in inputs.items()}
+
+
 class ConfigFile(ActionConfigFile):
     """`--config rte.yaml` finds `configs/rte.yaml`."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         path = find_config(values)
+        _check_sections(Path(path))
         try:
             super().__call__(parser, cfg, path, option_string)
         except (TypeError, ValueError) as error:
             raise UserError(f"{path}: {error}") from error
+
+
+def _check_sections(path: Path) -> None:
+    """Raise UserError where a config has a value in place of a section's options, which jsonargparse may let pass."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} holds no options; expected sections such as data: and model:")
+    for name in ("data", "model", "trainer"):
+        if not isinstance(value := config.get(name) or {}, dict):
+            raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
 
 
 class Parser(LightningArgumentParser):
@@ -75,30 +92,37 @@ class Parser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
 
+    def validate(self, namespace: Any, *args: Any, **options: Any) -> None:
+        """As jsonargparse, which takes a null and any whole number for every option."""
+        super().validate(namespace, *args, **options)
+        if options.get("skip_required"):  # a part of a config
+            return
+        super().validate(namespace, *args, **options | {"skip_unset": False})
+        for name, value in namespace.items():
+            if isinstance(value, int) and abs(value) >= MOST:
+                raise UserError(f"{name} is {value}; expected a number below {MOST:,}")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = NUMBER.sub(lambda m: f"{m['key']} is {m['value']}; expected {NUMBERS[m['type']]}", message)
-        message = OPTIONAL.sub(lambda m: f"{m['key']} is {m['value']}; expected {NUMBERS[m['type']]}, or null", message)
+        if "data.task" in message and ("required" in message or message.endswith("None")):
+            raise UserError(
+                "no task is given; choose one: --config rte.yaml (or another file of configs/), or a run's config.yaml"
+            ) from ex
         hint = self._hint(message)
         if hint in message:  # an inner parser has said it
             hint = ""
-        # jsonargparse nests its messages over several lines.
-        raise UserError(" ".join(message.split()) + hint) from ex
+        raise UserError(in_words(message) + hint) from ex
 
     def _hint(self, message: str) -> str:
-        if "required" in message.lower() and "data.task" in message:
-            return "; choose a task: --config rte.yaml (or another file of configs/), or the config.yaml of a run"
         if "subcommand" in message:
             return "; for example: python main.py fit --config demo.yaml"
-        if '"where"' in message:
-            return "; expected a list such as [attention, feed_forward]"
-        if '"layers"' in message:
-            return "; expected a list such as [0, 1], or null for all"
         if match := UNKNOWN_METHOD.search(message):
             return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
         options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]
         if match := UNKNOWN_METHOD_OPTION.search(message):
             owner = options.get(match[1])
             return f"; it is an option of {owner}" if owner else did_you_mean(match[1], options)
+        if '"model.method"' in message and "option" not in message:
+            return "; give the name of a method, or class_path: its name and init_args: its options"
         if match := UNKNOWN_NAME.search(message):
             return did_you_mean(match[1], [*self._known_names(), *(f"model.method.{name}" for name in options)])
         return ""

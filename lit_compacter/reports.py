@@ -1,14 +1,9 @@
-"""What a run shows and leaves behind: summary, config, predictions, metrics and the learning curve."""
+"""What a run shows and leaves behind: summary, config, metrics and the learning curve."""
 
 import csv
-import json
-import warnings
 from collections import defaultdict
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import torch
 from datasets import Dataset
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
@@ -16,7 +11,6 @@ from rich.table import Table
 
 from lit_compacter import run_folder
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.leaderboard import write_leaderboard
 from lit_compacter.module import T5Module
 from lit_compacter.saving import BestCheckpoint
 
@@ -84,58 +78,6 @@ def headline(trained: int, total: int) -> str:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
-
-
-class PredictionFile(Callback):
-    """predictions.jsonl: one record per row of the official test set, in its order."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.records: list[dict[str, Any]] = []
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self.records += outputs
-
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, T5Module)
-        data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        rows = {record.pop("row"): record for record in gathered(self.records)}  # a row may come more than once
-        if not trainer.is_global_zero:
-            return
-        self.records = [rows[row] for row in sorted(rows)]
-        path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records)
-        invalid = sum(record["prediction"] is None for record in self.records) / len(self.records)
-        run_folder.add_metrics(self.folder, {"predict/rows": len(self.records), "predict/invalid": round(invalid, 6)})
-        console.print(
-            f"{len(self.records)} predictions in {path} ({100 * invalid:.1f} % are no answer)", soft_wrap=True
-        )
-        if data.options.predict_file is None:
-            for name in write_leaderboard(self.folder, data.task, self.records, pl_module.majority):
-                console.print(f"for the leaderboard: {name}", soft_wrap=True)
-            if len(self.records) < len(data.data["predict"]):
-                warnings.warn(
-                    "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
-                    stacklevel=2,
-                )
-
-
-def gathered(records: list[Any]) -> list[Any]:
-    """Of every process its list, one after another."""
-    if not torch.distributed.is_initialized():
-        return records
-    lists: list[list[Any]] = [[] for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(lists, records)
-    return list(chain.from_iterable(lists))
 
 
 def finish(trainer: Trainer, folder: Path, verb: str) -> None:

@@ -124,6 +124,8 @@ def find_checkpoint(given: str, folder: Path | None, may_begin: bool) -> str | N
     Raises:
         UserError: There is none.
     """
+    if "://" in given:
+        raise UserError(f"--ckpt_path {given} is a URL; download the file, then give its path")
     path = Path(given)
     if given in ("best", "last"):
         if folder is None:

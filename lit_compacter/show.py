@@ -47,7 +47,7 @@ def make_parser() -> LightningArgumentParser:
     default = {"model_name": BACKBONE}
     parser.add_argument("--model", type=dict, default=default, help="Only --model.model_name is needed.")
     for name, kind in OTHERS.items():
-        parser.add_argument(f"--{name}", type=kind, help="Of a run; not needed here.")
+        parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
     parser.add_lightning_class_args(GlueDataModule, "data")
     parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
     return parser

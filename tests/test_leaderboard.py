@@ -17,7 +17,7 @@ def record(idx: Any, text: str, task: str, split: str = "test") -> dict[str, Any
 
 
 def written(folder: Path, task: str, records: list[dict[str, Any]], majority: str = "0") -> dict[str, str]:
-    return {path.name: path.read_text() for path in write_leaderboard(folder, TASKS[task], records, majority)}
+    return {path.name: path.read_text() for path in write_leaderboard(folder, TASKS[task], lambda: records, majority)}
 
 
 # Task → texts that the model wrote, and the file.

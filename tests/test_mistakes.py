@@ -56,7 +56,16 @@ MISTAKES = {
     "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
     "no end": (["--trainer.max_epochs=-1"], "must have a beginning and an end"),
     "negative learning rate": (["--model.learning_rate=-1"], "model.learning_rate is -1; expected a number above 0"),
-    "a place that is none": (["--model.method.where=attn"], "expected a list such as [attention, feed_forward]"),
+    "a place that is none": (["--model.method.where=attn"], "method.where is attn; expected a list such as [a, b]"),
+    "layers that are none": (["--model.method.layers=all"], "method.layers is all; expected a list of int or null"),
+    "null": (["--data.batch_size=null"], "data.batch_size is null; expected a whole number above 0"),
+    "a word that is none": (["--model.method.init=he"], "method.init is he; expected xavier_uniform, xavier_normal or"),
+    "a number in place of a word": (["--trainer.precision=8"], "precision is 8; expected 64, 32, 16, transformer-engi"),
+    "no such class": (["--trainer.callbacks=Foo"], "callbacks is Foo; expected a list of Callback, a Callback or null"),
+    "a class that lacks an option": (
+        ["--trainer.callbacks={class_path: EarlyStopping}"],
+        "(the following arguments are required: monitor)",
+    ),
     "last of no run": (
         ["--ckpt_path=last"],
         "--ckpt_path last is a checkpoint of the run's own folder: it needs --",
@@ -64,6 +73,13 @@ MISTAKES = {
     "empty run name": (["--run_name="], "--run_name '' is not a folder name"),
     "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
+    "no validation": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0; expected 1 or more"),
+    "a number too large": (
+        ["--trainer.max_epochs=99999999999"],
+        "is 99999999999; expected a number below 2,147,483,648",
+    ),
+    "no checkpoint's name": (["--ckpt_path="], "no checkpoint"),
+    "a URL": (["--ckpt_path=https://example.com/x.ckpt"], "is a URL; download the file, then give its path"),
     "overfit_batches": (["--trainer.overfit_batches=2"], "use --trainer.limit_train_batches"),
     "run name with a slash": (["--run_name=../x"], "--run_name '../x' is not a folder name"),
 }
@@ -89,13 +105,21 @@ def test_a_refused_resume_leaves_no_litter(trained: Path, capsys: pytest.Capture
 
 
 def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "choose a task: --config rte.yaml" in error(capsys, "fit")
+    assert "no task is given; choose one: --config rte.yaml" in error(capsys, "fit")
 
 
 def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("modle:\n  learning_rate: 1.0\n")
     assert "did you mean 'model.learning_rate'?" in error(capsys, "fit", f"--config={file}")
+    for content, message in (
+        ("data: {batch_size: null}", "data.batch_size is null; expected a whole number above 0"),
+        ("trainer: 2", "trainer is 2; expected its options, indented under it"),
+        ("- data", "holds no options; expected sections such as data: and model:"),
+        ("model: {method: true}", "model.method is True; expected the name of a class; give the name of a method"),
+    ):
+        file.write_text(content)
+        assert message in error(capsys, "fit", "--config=rte.yaml", f"--config={file}")
     file.write_text("data: [rte\n")
     assert f"error: {file}: " in error(capsys, "fit", f"--config={file}")
     assert "methods/compacter.yaml, " in error(capsys, "fit", "--config=nosuch")

@@ -44,7 +44,7 @@ def test_a_runs_own_config(first_run: tuple[Path, str], capsys: pytest.CaptureFi
     [
         (["--config=nosuch"], "error: no config file 'nosuch'"),
         (["--config=demo.yaml", "--data.tsak=rte"], "did you mean 'data.task'?"),
-        ([], "choose a task: --config rte.yaml"),
+        ([], "no task is given; choose one: --config rte.yaml"),
     ],
 )
 def test_mistakes(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

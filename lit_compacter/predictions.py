@@ -1,0 +1,99 @@
+"""What `predict` writes: predictions.jsonl, and the file that a leaderboard takes."""
+
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lit_compacter import run_folder
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.leaderboard import Record, write_leaderboard
+from lit_compacter.module import T5Module
+from lit_compacter.reports import console
+
+
+class PredictionFile(Callback):
+    """predictions.jsonl: one record per row of the official test set, in its order.
+
+    Each process writes what it predicts to a file of its own as it comes, and keeps in memory where each row lies; the
+    first process puts them together.
+
+    Args:
+        folder: Of the run, which all processes can read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.places: dict[int, int] = {}  # row → where its line begins in this process's file
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.file: BinaryIO = self._part(trainer.global_rank).open("wb")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for record in outputs:
+            self.places[record.pop("row")] = self.file.tell()
+            self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, T5Module)
+        self.file.close()
+        places = [self.places]
+        if torch.distributed.is_initialized():
+            places = [{} for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(places, self.places)
+        if trainer.is_global_zero:
+            self._report(trainer.datamodule, self._merge(places), pl_module.majority)  # type: ignore[attr-defined]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        trainer.strategy.barrier()  # the first process has read them
+        self._part(trainer.global_rank).unlink(missing_ok=True)
+
+    def _part(self, rank: int) -> Path:
+        return self.folder / f".predictions-{rank}.jsonl"
+
+    def _merge(self, places: list[dict[int, int]]) -> Path:
+        """The lines of all processes in the order of their rows, each once: a row may come more than once."""
+        path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
+        whose = {row: rank for rank, rows in enumerate(places) for row in rows}
+        parts = [self._part(rank).open("rb") for rank in range(len(places))]
+        with path.open("wb") as merged:
+            for row, rank in sorted(whose.items()):
+                parts[rank].seek(places[rank][row])
+                merged.write(parts[rank].readline())
+        for part in parts:
+            part.close()
+        return path
+
+    def _report(self, data: GlueDataModule, path: Path, majority: str) -> None:
+        """Metrics, and the leaderboard's files."""
+        invalid = [record["prediction"] is None for record in read(path)]
+        share = sum(invalid) / len(invalid)
+        run_folder.add_metrics(self.folder, {"predict/rows": len(invalid), "predict/invalid": round(share, 6)})
+        console.print(f"{len(invalid)} predictions in {path} ({100 * share:.1f} % are no answer)", soft_wrap=True)
+        if data.options.predict_file is not None:
+            return
+        for name in write_leaderboard(self.folder, data.task, lambda: read(path), majority):
+            console.print(f"for the leaderboard: {name}", soft_wrap=True)
+        if len(invalid) < len(data.data["predict"]):
+            warnings.warn(
+                "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
+                stacklevel=2,
+            )
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of predictions.jsonl, one at a time."""
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
