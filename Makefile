@@ -29,8 +29,9 @@ lint: $(BIN)/installed  ## ruff and mypy
 soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak
 
-bench: $(BIN)/installed  ## time of one adapter, thin and materialised
+bench: $(BIN)/installed  ## time of one adapter, thin and materialised; peak memory of evaluation
 	$(BIN)/python -m lit_compacter.benchmarks.layer
+	$(BIN)/python -m lit_compacter.benchmarks.evaluation
 
 backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 20 minutes on two cores
 	$(BIN)/python data/make_demo.py

@@ -140,8 +140,9 @@ class CLI(LightningCLI):
         options = self.options
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-        if options.trainer.check_val_every_n_epoch == 0:
-            raise UserError("trainer.check_val_every_n_epoch is 0; expected 1 or more")
+        for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+            if (value := options.trainer[name]) is not None and value < 1:
+                raise UserError(f"trainer.{name} is {value}; expected 1 or more")
         self.folder, fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
             self.lock = run_folder.lock(self.folder)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +51,16 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def trained(first_run: tuple[Path, str], tmp_path: Path) -> Path:
     """A copy of that run folder."""
     return Path(shutil.copytree(first_run[0], tmp_path / "runs" / "first"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What `make soak` is asked for: how many of the killed runs ended as the run that was never stopped."""
+    outcomes = [
+        (outcome, report)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        if "test_killed_at_a_random_moment" in report.nodeid
+    ]
+    if outcomes:
+        identical = sum(outcome == "passed" for outcome, _ in outcomes)
+        terminalreporter.write_line(f"{identical} of {len(outcomes)} killed and resumed runs ended bit-identical")

@@ -2,16 +2,23 @@
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from lit_compacter import checkpoint
+from lit_compacter.saving import STOPPED
 from tests.cli import run_cli
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 COUNTS = (1, 2, 3)
 
@@ -102,3 +109,46 @@ def test_evaluation_is_exact(tmp_path: Path, first_run: tuple[Path, str]) -> Non
     assert found[1] == found[2] == found[3]
     records = [json.loads(line) for line in found[1][1].splitlines()]
     assert [record["idx"] for record in records] == list(range(len(records)))
+
+
+LAUNCH = ["fit", "--config=demo.yaml", "--config=trainer/multi_node.yaml", "--trainer.num_nodes=1", "--run_name=run"]
+LAUNCH += [
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=2",
+    "--ckpt_path=last",
+    "--trainer.enable_progress_bar=false",
+]
+
+
+def free_port() -> str:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return str(unused.getsockname()[1])
+
+
+def test_torchrun_and_slurm(tmp_path: Path) -> None:
+    """The launch lines of multi_node.yaml: torchrun's, then as SLURM starts processes, going on until told to stop."""
+    arguments = [str(ROOT / "main.py"), *LAUNCH, f"--trainer.default_root_dir={tmp_path}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    short = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+    subprocess.run([*torchrun, *arguments, *short], cwd=ROOT, check=True, capture_output=True)
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    assert checkpoint.read(last)["global_step"] == 4
+
+    job = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    job |= {"SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    long = ["--trainer.max_epochs=1000", "--save_every=5"]
+    processes = []
+    for rank in ("0", "1"):
+        environment = os.environ | job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        words = [sys.executable, *arguments, *long]
+        processes.append(subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
+    deadline = time.monotonic() + 120
+    while checkpoint.read(last)["global_step"] == 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for process in processes:  # as `--signal SIGUSR1@120` does
+        process.send_signal(signal.SIGUSR1)
+    told = [process.communicate(timeout=120)[1] for process in processes]
+    assert max(process.returncode for process in processes) == STOPPED  # what srun exits with
+    assert "stopped by SIGUSR1 after optimizer step" in told[0]
+    assert checkpoint.read(last)["global_step"] > 4

@@ -74,6 +74,7 @@ MISTAKES = {
     "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
     "no validation": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0; expected 1 or more"),
+    "no accumulation": (["--trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0; expected 1 or more"),
     "a number too large": (
         ["--trainer.max_epochs=99999999999"],
         "is 99999999999; expected a number below 2,147,483,648",

@@ -208,3 +208,27 @@ def test_the_command_line_wins_over_the_optimizers_state(tmp_path: Path) -> None
     (group,) = state["optimizer_states"][0]["param_groups"]
     assert group["initial_lr"] == 1e-4 and group["weight_decay"] == 0.5
     assert state["lr_schedulers"][0]["base_lrs"] == [1e-4]
+
+
+def test_two_starts_at_once_have_a_folder_each(tmp_path: Path) -> None:
+    arguments = [word for word in command(tmp_path, "", "--trainer.max_epochs=1") if not word.startswith("--run_name")]
+    for process in [start(arguments), start(arguments)]:
+        assert process.wait() == 0
+    folders = list(tmp_path.iterdir())
+    assert len(folders) == 2 and all((folder / "checkpoints/last.ckpt").exists() for folder in folders)
+
+
+@pytest.mark.soak
+def test_a_folder_is_taken_until_its_process_is_dead(tmp_path: Path) -> None:
+    arguments = command(tmp_path, "run", "--ckpt_path=last", "--trainer.max_epochs=1000")
+    first = start(arguments)
+    wait_for_step(tmp_path / "run", 1)
+    second = run_cli(*arguments[2:])
+    assert second.returncode == 2 and "another process trains in the run folder" in second.stderr
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    stopped_at = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
+    third = start(arguments)
+    wait_for_step(tmp_path / "run", stopped_at + 1)
+    os.killpg(third.pid, signal.SIGKILL)
+    third.communicate()
