@@ -236,8 +236,14 @@ def main(args: ArgsType = None) -> None:
     except Stopped as stopped:
         print(stopped.message, file=sys.stderr)
         raise
-    except (UserError, MisconfigurationException, ModuleNotFoundError) as error:
+    except (UserError, MisconfigurationException, ModuleNotFoundError, PermissionError) as error:
         if "--debug" in command_line(args):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        told = f"no access to {error.filename}: give another path" if isinstance(error, PermissionError) else str(error)
+        print(f"error: {' '.join(told.split())}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        if not re.search("Connection (closed|reset) by peer", str(error)) or "--debug" in command_line(args):
+            raise
+        print("error: another process of this run has ended; what it said last says why", file=sys.stderr)
+        sys.exit(1)

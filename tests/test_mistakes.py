@@ -1,5 +1,6 @@
 """A user's mistake gives one clear line and exit code 2, no traceback, and nothing is written or overwritten."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -142,6 +143,22 @@ def test_a_run_folder_that_cannot_be_written(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "file").touch()
     message = error(capsys, *command("fit", tmp_path / "file"))
     assert "cannot write the run folder" in message and "choose another --trainer.default_root_dir" in message
+
+
+def test_a_data_folder_that_may_not_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def guarded(path: Path, **options: Any) -> Any:  # permissions do not bind the superuser, who may run this
+        if path.is_relative_to("/guarded"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", guarded)
+    options = ["--data.data_dir=/guarded"]
+    assert "no access to /guarded/RTE/train.tsv: give another" in error(capsys, *command("fit", tmp_path, *options))
+    assert not list(tmp_path.iterdir())
 
 
 def test_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

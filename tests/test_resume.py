@@ -232,3 +232,17 @@ def test_a_folder_is_taken_until_its_process_is_dead(tmp_path: Path) -> None:
     wait_for_step(tmp_path / "run", stopped_at + 1)
     os.killpg(third.pid, signal.SIGKILL)
     third.communicate()
+
+
+@pytest.mark.soak
+def test_one_of_two_processes_is_killed(tmp_path: Path) -> None:
+    """The other one ends too, in one line, and the run can go on."""
+    process = start(command(tmp_path, "run", "--trainer.max_epochs=1000", *PROCESSES))
+    wait_for_step(tmp_path / "run", 2)
+    (child,) = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(child), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode != 0 and "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "error: another process of this run has ended; what it said last says why"
+    more = ["--ckpt_path=last", "--trainer.max_epochs=1", *PROCESSES]
+    subprocess.run(command(tmp_path, "run", *more), cwd=ROOT, check=True, capture_output=True)
