@@ -112,9 +112,8 @@ class LastCheckpoint(Checkpoint):
         if not trainer.is_global_zero:  # Lightning kills what is left where a process that it launched fails
             raise SystemExit(0)
         told = self.signal.name if self.signal else "a signal"
-        raise Stopped(
-            f"stopped by {told} after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}"
-        )
+        onward = f"go on with --ckpt_path {self.path}" if self.path.exists() else "nothing is saved yet: begin again"
+        raise Stopped(f"stopped by {told} after optimizer step {trainer.global_step}; {onward}")
 
 
 class Stopped(SystemExit):
