@@ -140,8 +140,8 @@ def check_metrics(answer: Answer, names: Sequence[str]) -> None:
 class AnswerMetrics(Metric):
     """A task's metrics over generated texts, their mean as `score`, and the share of outputs that are no answer.
 
-    The states are per example, so the result depends on neither the order nor the size of batches. Every process
-    evaluates all examples, so nothing is gathered.
+    The states are per example, some numbers each, and torchmetrics gathers those of all processes: the result depends
+    on neither the order nor the size of batches, nor on who evaluated them.
 
     Args:
         answer: The task's kind of answer.
