@@ -66,6 +66,9 @@ def read(path: str | Path) -> dict[str, Any]:
         )
     if absent := FIELDS - block.keys():
         raise UserError(f"{path} is damaged: its {BLOCK!r} block lacks {', '.join(sorted(absent))}")
+    nested = [checkpoint["state_dict"], *(block[name] for name in ("options", "inputs", "backbone"))]
+    if not all(isinstance(part, dict) for part in nested):
+        raise UserError(f"{path} is damaged: its tensors or its {BLOCK!r} block have another form")
     return checkpoint
 
 
@@ -102,6 +105,8 @@ def check(
             f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
+    if resume and not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
+        raise UserError("the checkpoint holds weights only, for evaluation; go on from last.ckpt")
 
 
 def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, weight_decay: float) -> None:

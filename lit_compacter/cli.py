@@ -16,7 +16,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401 - sharding registers its strategy
+from lit_compacter import checkpoint, run_folder, sharding, show
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, first_line, lack_of_resources
 from lit_compacter.module import T5Module
@@ -140,9 +140,9 @@ class CLI(LightningCLI):
         options = self.options
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-        for name in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-            if (value := options.trainer[name]) is not None and value < 1:
-                raise UserError(f"trainer.{name} is {value}; expected 1 or more")
+        for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+            if isinstance(value := options.trainer[name], int | float) and value <= 0:
+                raise UserError(f"trainer.{name} is {value}; expected a number above 0")
         self.folder, fresh = run_folder.reserve(self.root, options.run_name, self.datamodule.task.name)
         if self.subcommand == "fit":
             self.lock = run_folder.lock(self.folder)
@@ -170,7 +170,8 @@ class CLI(LightningCLI):
         config = self._parser(self.subcommand).dump(options, skip_unset=False)
         self.run_config = RunConfig(self.folder, config)
         if self.subcommand != "fit":
-            return [self.run_config, DataSummary(), PredictionFile(self.folder)]
+            predictions = [PredictionFile(self.folder)] if self.subcommand == "predict" else []
+            return [self.run_config, DataSummary(), *predictions]
         checkpoints = self.folder / run_folder.CHECKPOINTS
         return [
             self.run_config,
@@ -196,9 +197,10 @@ class CLI(LightningCLI):
             lack_of_resources(data.batch_size, data.max_source_length),
             self._no_folder_of_a_run_that_never_began(),
         ):
+            sharding.check_launch(self.trainer)
             super()._run_subcommand(subcommand)
-        if self.trainer.is_global_zero:
-            finish(self.trainer, self.folder, subcommand)
+            if self.trainer.is_global_zero:
+                finish(self.trainer, self.folder, subcommand)
 
     @contextlib.contextmanager
     def _no_folder_of_a_run_that_never_began(self) -> Iterator[None]:
@@ -206,15 +208,16 @@ class CLI(LightningCLI):
             yield
         except BaseException:
             if self.run_config is None or not self.run_config.kept:
-                for logger in self.trainer.loggers if hasattr(self, "trainer") else []:
+                ours = self.options.trainer.logger is None  # the user's may hold what other runs logged
+                for logger in self.trainer.loggers if ours and hasattr(self, "trainer") else []:
                     shutil.rmtree(logger.log_dir or "", ignore_errors=True)
                 if self.fresh:
-                    shutil.rmtree(self.folder)
+                    shutil.rmtree(self.folder, ignore_errors=True)
             raise
 
 
 def command_line(args: ArgsType) -> list[str]:
-    """The words of the command line, none where a config is given as an object."""
+    """The words of the command line."""
     words = sys.argv[1:] if args is None else args
     return words if isinstance(words, list) else []
 

@@ -33,7 +33,10 @@ def lack_of_resources(batch_size: int, max_source_length: int) -> Iterator[None]
     """Raise UserError in place of what Python and torch raise where memory or disk are used up."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:
+        on_a_cpu = "can't allocate memory" in str(error)  # torch has no exception of its own for it
+        if not (on_a_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+            raise
         raise UserError(
             f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
             "lower one; trainer.accumulate_grad_batches makes up for a smaller batch"

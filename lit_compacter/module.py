@@ -120,7 +120,7 @@ class T5Module(LightningModule):
             decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
         ).logits  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
-        here = torch.stack([loss.detach(), (labels != IGNORE).sum()])
+        here = torch.stack([loss.detach().float(), (labels != IGNORE).sum()])
         everywhere, tokens = self.trainer.strategy.reduce(here, reduce_op="sum")
         self.tokens += tokens
         self.log("train/loss", everywhere / tokens, prog_bar=True, batch_size=len(labels))

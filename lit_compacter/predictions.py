@@ -1,8 +1,11 @@
 """What `predict` writes: predictions.jsonl, and the file that a leaderboard takes."""
 
+import contextlib
 import json
+import os
 import warnings
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +20,7 @@ from lit_compacter.reports import console
 
 
 class PredictionFile(Callback):
-    """predictions.jsonl: one record per row of the official test set, in its order.
+    """predictions.jsonl: one record per row of the official test set or predict_file, in its order.
 
     Each process writes what it predicts to a file of its own as it comes, and keeps in memory where each row lies; the
     first process puts them together.
@@ -31,7 +34,9 @@ class PredictionFile(Callback):
         self.places: dict[int, int] = {}  # row → where its line begins in this process's file
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.file: BinaryIO = self._part(trainer.global_rank).open("wb")
+        # By its process's number: another prediction in the same folder has files of its own.
+        self.part = self.folder / f".{run_folder.PREDICTIONS}.{trainer.global_rank}.{os.getpid()}.tmp"
+        self.file: BinaryIO = self.part.open("wb")
 
     def on_predict_batch_end(
         self,
@@ -49,31 +54,30 @@ class PredictionFile(Callback):
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module)
         self.file.close()
-        places = [self.places]
+        parts = [(self.part, self.places)]
         if torch.distributed.is_initialized():
-            places = [{} for _ in range(trainer.world_size)]
-            torch.distributed.all_gather_object(places, self.places)
+            parts *= trainer.world_size
+            torch.distributed.all_gather_object(parts, (self.part, self.places))
         if trainer.is_global_zero:
-            self._report(trainer.datamodule, self._merge(places), pl_module.majority)  # type: ignore[attr-defined]
+            self._report(trainer.datamodule, self._merge(parts), pl_module.majority)  # type: ignore[attr-defined]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.strategy.barrier()  # the first process has read them
-        self._part(trainer.global_rank).unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)
 
-    def _part(self, rank: int) -> Path:
-        return self.folder / f".predictions-{rank}.jsonl"
-
-    def _merge(self, places: list[dict[int, int]]) -> Path:
+    def _merge(self, parts: list[tuple[Path, dict[int, int]]]) -> Path:
         """The lines of all processes in the order of their rows, each once: a row may come more than once."""
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
-        whose = {row: rank for rank, rows in enumerate(places) for row in rows}
-        parts = [self._part(rank).open("rb") for rank in range(len(places))]
-        with path.open("wb") as merged:
-            for row, rank in sorted(whose.items()):
-                parts[rank].seek(places[rank][row])
-                merged.write(parts[rank].readline())
-        for part in parts:
-            part.close()
+        whole = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # until then
+        with contextlib.ExitStack() as opened, whole.open("wb") as merged:
+            files = [opened.enter_context(part.open("rb")) for part, _ in parts]
+            places = {
+                row: (file, place) for file, (_, rows) in zip(files, parts, strict=True) for row, place in rows.items()
+            }
+            for _, (file, place) in sorted(places.items(), key=itemgetter(0)):
+                file.seek(place)
+                merged.write(file.readline())
+        whole.replace(path)
         return path
 
     def _report(self, data: GlueDataModule, path: Path, majority: str) -> None:

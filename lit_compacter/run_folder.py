@@ -56,11 +56,14 @@ def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
     wanted = name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{task}"
     try:
         root.mkdir(parents=True, exist_ok=True)
+        there = (root / wanted).exists()
         folder = _make(root / wanted, reuse=name is not None)
-        probe = folder / ".writable"
+        probe = folder / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
-        fresh = not any(folder.iterdir())
+        # Of processes that were launched together any may have made it; the first one removes it.
+        first = not rank_zero_only.rank  # type: ignore[attr-defined]
+        fresh = first and (launched or name is None or not there) and not any(folder.iterdir())
     except OSError as error:
         raise UserError(
             f"cannot write the run folder {root / wanted}: {error.strerror}; "

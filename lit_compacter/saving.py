@@ -1,12 +1,16 @@
 """When checkpoints are written: the best one, the last one, and one more before a job is taken away."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+from pytorch_lightning.utilities import rank_zero_only
 
 from lit_compacter.checkpoint import read
 
@@ -30,9 +34,13 @@ class BestCheckpoint(ModelCheckpoint):
         """As Lightning, which forgets the best score where the folder has another path than it had."""
         assert self.dirpath is not None
         here = Path(self.dirpath) / "best.ckpt"
-        if not here.exists() and self._is_of(self.until_now, state_dict):
+        first = not rank_zero_only.rank  # type: ignore[attr-defined]
+        if first and not here.exists() and self._is_of(self.until_now, state_dict):
             here.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.until_now, here)
+            shutil.copy(self.until_now, temporary := here.with_name(f".{here.name}.{os.getpid()}.tmp"))
+            temporary.replace(here)
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # the others read it whole
         if self._is_of(here, state_dict):
             path, score = str(here), state_dict["best_model_score"]
             state_dict = state_dict | {"dirpath": self.dirpath, "best_model_path": path, "kth_best_model_path": path}
@@ -51,8 +59,8 @@ class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, from which a run goes on exactly.
 
     It is written every `every` optimizer steps, after a validation and at an epoch's end; never by a step on which a
-    validation is due, which would be lost, but after it. On SIGTERM or SIGUSR1 it is written after the step at hand,
-    and the process ends with exit code 75; within a validation it ends at once.
+    validation is due, which would be lost, but after it. On SIGTERM or SIGUSR1 it is written after the step or the
+    validation at hand, and the process ends with exit code 75.
 
     Args:
         folder: Where last.ckpt goes.
@@ -67,11 +75,15 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
+        if trainer.is_global_zero:
+            for partial in self.path.parent.glob(".*.ckpt.*.tmp"):  # of a process that was killed as it wrote
+                partial.unlink()
         for number in STOP_SIGNALS:  # in place of Lightning's, which broadcast within the handler; it takes ours away
             signal.signal(number, self._told_to_stop)
         # Whether to stop early is not in Lightning's checkpoints.
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
-        trainer.should_stop |= any(callback.wait_count >= callback.patience for callback in stops)
+        goes_on = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)  # patience may have grown
+        trainer.should_stop |= any(c.wait_count >= c.patience or c.stopping_reason not in goes_on for c in stops)
 
     def _told_to_stop(self, number: int, frame: Any) -> None:
         self.signal = signal.Signals(number)
@@ -91,13 +103,11 @@ class LastCheckpoint(Checkpoint):
         if stop:
             self._exit(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
-        if not trainer.sanity_checking and self._stop(trainer):
-            self._exit(trainer)
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking and not trainer.fit_loop.epoch_loop._num_ready_batches_reached():
             trainer.save_checkpoint(self.path, weights_only=False)
+            if self._stop(trainer):
+                self._exit(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
@@ -112,8 +122,9 @@ class LastCheckpoint(Checkpoint):
         if not trainer.is_global_zero:  # Lightning kills what is left where a process that it launched fails
             raise SystemExit(0)
         told = self.signal.name if self.signal else "a signal"
-        onward = f"go on with --ckpt_path {self.path}" if self.path.exists() else "nothing is saved yet: begin again"
-        raise Stopped(f"stopped by {told} after optimizer step {trainer.global_step}; {onward}")
+        raise Stopped(
+            f"stopped by {told} after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}"
+        )
 
 
 class Stopped(SystemExit):

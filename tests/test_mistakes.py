@@ -74,8 +74,9 @@ MISTAKES = {
     "empty run name": (["--run_name="], "--run_name '' is not a folder name"),
     "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
-    "no validation": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0; expected 1 or more"),
-    "no accumulation": (["--trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0; expected 1 or more"),
+    "no validation": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0; expected a number ab"),
+    "no interval": (["--trainer.val_check_interval=0"], "val_check_interval is 0; expected a number above 0"),
+    "no accumulation": (["--trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0; expected a number ab"),
     "a number too large": (
         ["--trainer.max_epochs=99999999999"],
         "is 99999999999; expected a number below 2,147,483,648",
@@ -194,9 +195,14 @@ def test_a_tokenizer_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFix
     assert "tokens up to" in message and "the model has 100" in message
 
 
-def test_out_of_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_out_of_memory(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def lacking(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        if device == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        torch.empty(10**15)
 
     monkeypatch.setattr(T5Module, "training_step", lacking)
     message = error(capsys, *command("fit", tmp_path, "--data.batch_size=7"))

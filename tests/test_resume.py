@@ -170,7 +170,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
 def test_killed_at_a_random_moment(number: int, wholes: Wholes, tmp_path: Path) -> None:
     """In a step, in a validation, while a checkpoint is written: twice, whenever it is, with every method."""
     chance = random.Random(number)
-    whole, seconds, options = wholes.get(METHOD_NAMES[number % len(METHOD_NAMES)], 1 + number % 2)
+    whole, seconds, options = wholes.get(METHOD_NAMES[number % len(METHOD_NAMES)], 1 + number // len(METHOD_NAMES) % 2)
     again = command(tmp_path, "killed", "--ckpt_path=last", *options)
     for start_number in (1, 2):
         process = start(again)

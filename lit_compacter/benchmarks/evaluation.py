@@ -1,4 +1,4 @@
-"""Peak memory of evaluation for some examples and for ten times as many: it must not grow with them.
+"""Peak memory of evaluation for some examples and for ten times as many: while they are read it holds their texts.
 
 `python -m lit_compacter.benchmarks.evaluation` runs validate and predict, each in a process of its own, on the embedded
 task's validation rows, which come as often as it takes.
