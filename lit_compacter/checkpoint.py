@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from lit_compacter.errors import UserError, first_line
+from lit_compacter.whole import written_whole
 
 BLOCK = "lit_compacter"
 FORMAT = 2
@@ -138,21 +139,16 @@ class AdapterCheckpointIO(TorchCheckpointIO):
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with written_whole(path) as temporary, temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            if isinstance(error, OSError | RuntimeError):  # torch's writer raises the latter on a full disk
-                raise UserError(
-                    f"cannot write {path}: {first_line(error)}; what was there is whole. Is the disk full? Make room, "
-                    "then go on with --ckpt_path last"
-                ) from error
-            raise
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter on a full disk
+            raise UserError(
+                f"cannot write {path}: {first_line(error)}; what was there is whole. Is the disk full? Make room, "
+                "then go on with --ckpt_path last"
+            ) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None

@@ -18,9 +18,10 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
+MOST = 2**31  # what every library that gets a number can count to
+
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
-MOST = 2**31  # what every library that gets a number can count to
 UNKNOWN_METHOD_OPTION = re.compile(r"Option '(\w+)' is not accepted")
 UNKNOWN_METHOD = re.compile(r'"model\.method":.*Expected a dot import path string: (\S+)', re.DOTALL)
 
@@ -94,7 +95,7 @@ class Parser(LightningArgumentParser):
 
     def validate(self, namespace: Any, *args: Any, **options: Any) -> None:
         """As jsonargparse, which takes a null and any whole number for every option."""
-        super().validate(namespace, *args, **options)
+        super().validate(namespace, *args, **options)  # first, since of an option that is lacking it says more
         if options.get("skip_required"):  # a part of a config
             return
         super().validate(namespace, *args, **options | {"skip_unset": False})

@@ -17,6 +17,7 @@ from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.leaderboard import Record, write_leaderboard
 from lit_compacter.module import T5Module
 from lit_compacter.reports import console
+from lit_compacter.whole import written_whole
 
 
 class PredictionFile(Callback):
@@ -68,8 +69,7 @@ class PredictionFile(Callback):
     def _merge(self, parts: list[tuple[Path, dict[int, int]]]) -> Path:
         """The lines of all processes in the order of their rows, each once: a row may come more than once."""
         path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
-        whole = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # until then
-        with contextlib.ExitStack() as opened, whole.open("wb") as merged:
+        with contextlib.ExitStack() as opened, written_whole(path) as temporary, temporary.open("wb") as merged:
             files = [opened.enter_context(part.open("rb")) for part, _ in parts]
             places = {
                 row: (file, place) for file, (_, rows) in zip(files, parts, strict=True) for row, place in rows.items()
@@ -77,7 +77,6 @@ class PredictionFile(Callback):
             for _, (file, place) in sorted(places.items(), key=itemgetter(0)):
                 file.seek(place)
                 merged.write(file.readline())
-        whole.replace(path)
         return path
 
     def _report(self, data: GlueDataModule, path: Path, majority: str) -> None:

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.utilities import rank_zero_only
 
 from lit_compacter.errors import UserError
+from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
@@ -62,8 +63,7 @@ def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
         probe.touch()
         probe.unlink()
         # Of processes that were launched together any may have made it; the first one removes it.
-        first = not rank_zero_only.rank  # type: ignore[attr-defined]
-        fresh = first and (launched or name is None or not there) and not any(folder.iterdir())
+        fresh = is_first_process() and (launched or name is None or not there) and not any(folder.iterdir())
     except OSError as error:
         raise UserError(
             f"cannot write the run folder {root / wanted}: {error.strerror}; "
@@ -103,13 +103,18 @@ def free_path(path: Path) -> Path:
     return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
 
 
+def is_first_process() -> bool:
+    """Is this the process that writes for all, also before a trainer is there to ask?"""
+    return not rank_zero_only.rank  # type: ignore[attr-defined]
+
+
 def lock(folder: Path) -> FileLock | None:
     """Take the folder for this run until the lock is released or the process dies; the first process has it for all.
 
     Raises:
         UserError: Another run has it.
     """
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
+    if not is_first_process():
         return None
     taken = FileLock(folder / LOCK)
     try:
@@ -151,6 +156,5 @@ def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     """Merge `metrics` into the folder's metrics.json."""
     path = folder / METRICS
     known = json.loads(path.read_text()) if path.exists() else {}
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")
-    temporary.replace(path)
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")

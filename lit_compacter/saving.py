@@ -1,6 +1,5 @@
 """When checkpoints are written: the best one, the last one, and one more before a job is taken away."""
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,9 +9,10 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
-from pytorch_lightning.utilities import rank_zero_only
 
 from lit_compacter.checkpoint import read
+from lit_compacter.run_folder import is_first_process
+from lit_compacter.whole import remove_unfinished, written_whole
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of SLURM, Kubernetes and spot instances
 STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
@@ -34,11 +34,10 @@ class BestCheckpoint(ModelCheckpoint):
         """As Lightning, which forgets the best score where the folder has another path than it had."""
         assert self.dirpath is not None
         here = Path(self.dirpath) / "best.ckpt"
-        first = not rank_zero_only.rank  # type: ignore[attr-defined]
-        if first and not here.exists() and self._is_of(self.until_now, state_dict):
+        if is_first_process() and not here.exists() and self._is_of(self.until_now, state_dict):
             here.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(self.until_now, temporary := here.with_name(f".{here.name}.{os.getpid()}.tmp"))
-            temporary.replace(here)
+            with written_whole(here) as temporary:
+                shutil.copy(self.until_now, temporary)
         if torch.distributed.is_initialized():
             torch.distributed.barrier()  # the others read it whole
         if self._is_of(here, state_dict):
@@ -76,8 +75,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
         if trainer.is_global_zero:
-            for partial in self.path.parent.glob(".*.ckpt.*.tmp"):  # of a process that was killed as it wrote
-                partial.unlink()
+            remove_unfinished(self.path.parent)
         for number in STOP_SIGNALS:  # in place of Lightning's, which broadcast within the handler; it takes ours away
             signal.signal(number, self._told_to_stop)
         # Whether to stop early is not in Lightning's checkpoints.

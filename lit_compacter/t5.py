@@ -1,4 +1,4 @@
-"""The only file that names attributes of Hugging Face's T5 family: where adapters go, and how they are hung there."""
+"""The only file that names the modules of Hugging Face's T5 family: where adapters go, and how they are hung there."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from rich.progress import Progress
 
+from lit_compacter.whole import written_whole
+
 Result: TypeAlias = dict[str, Any]
 
 
@@ -31,9 +33,8 @@ def measure_missing(
                 told = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
                 progress.console.print(f"{name} failed: {told[-1]}")
                 continue
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"where": where, "methods": results}, indent=2) + "\n")
-            temporary.replace(path)
+            with written_whole(path) as temporary:
+                temporary.write_text(json.dumps({"where": where, "methods": results}, indent=2) + "\n")
     return results
 
 
