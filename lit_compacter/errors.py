@@ -3,9 +3,15 @@
 import contextlib
 import difflib
 import errno
+import re
+import sys
+import time
 from collections.abc import Iterable, Iterator
 
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+GRACE = 3  # seconds
 
 
 class UserError(ValueError):
@@ -26,6 +32,36 @@ def first_line(error: BaseException) -> str:
     """What another library's exception says, on one line and without a full stop."""
     first, *others = str(error).strip().splitlines() or [type(error).__name__]
     return (f"{first} {others[0].strip()}" if others and first.endswith(":") else first).rstrip(".")
+
+
+def lost_connection(error: BaseException) -> bool:
+    """Has another process of this run ended, which torch has no exception of its own for?"""
+    return isinstance(error, RuntimeError) and bool(re.search("Connection (closed|reset) by peer", str(error)))
+
+
+@contextlib.contextmanager
+def answered(first: bool, debug: bool) -> Iterator[None]:
+    """A user's mistake is one line on stderr and exit code 2, the end of another process one and exit code 1.
+
+    Args:
+        first: Is this the first process? Any other waits with its line, since where the first one stumbles over the
+            same it ends the others meanwhile.
+        debug: Let exceptions pass.
+    """
+    try:
+        yield
+    except (UserError, MisconfigurationException, ModuleNotFoundError, PermissionError, RuntimeError) as error:
+        if debug or (isinstance(error, RuntimeError) and not lost_connection(error)):
+            raise
+        if not first:
+            time.sleep(GRACE)
+        told, code = str(error), 2
+        if isinstance(error, PermissionError):
+            told = f"no access to {error.filename}: give another path"
+        if lost_connection(error):
+            told, code = "another process of this run has ended; what it said last says why", 1
+        print(f"error: {' '.join(told.split())}", file=sys.stderr)
+        sys.exit(code)
 
 
 @contextlib.contextmanager

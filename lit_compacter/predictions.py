@@ -32,6 +32,7 @@ class PredictionFile(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.part: Path | None = None
         self.places: dict[int, int] = {}  # row → where its line begins in this process's file
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,18 +54,26 @@ class PredictionFile(Callback):
             self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, T5Module)
+        assert isinstance(pl_module, T5Module) and self.part is not None
         self.file.close()
         parts = [(self.part, self.places)]
         if torch.distributed.is_initialized():
             parts *= trainer.world_size
             torch.distributed.all_gather_object(parts, (self.part, self.places))
         if trainer.is_global_zero:
-            self._report(trainer.datamodule, self._merge(parts), pl_module.majority)  # type: ignore[attr-defined]
+            with run_folder.results_lock(self.folder):  # so that one number stands in the names of all files
+                self._report(trainer.datamodule, self._merge(parts), pl_module.majority)  # type: ignore[attr-defined]
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._remove_part()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.strategy.barrier()  # the first process has read them
-        self.part.unlink(missing_ok=True)
+        self._remove_part()
+
+    def _remove_part(self) -> None:
+        if self.part:
+            self.part.unlink(missing_ok=True)
 
     def _merge(self, parts: list[tuple[Path, dict[int, int]]]) -> Path:
         """The lines of all processes in the order of their rows, each once: a row may come more than once."""

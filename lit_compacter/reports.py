@@ -20,15 +20,12 @@ console = Console()
 class RunConfig(Callback):
     """Keeps the resolved config in the run folder, once the model is built and the run really starts."""
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: run_folder.RunFolder, config: str) -> None:
         self.folder = folder
         self.config = config
-        self.kept = False
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not self.kept:
-            run_folder.free_path(self.folder / run_folder.CONFIG).write_text(self.config)
-        self.kept = True
+        self.folder.begin(self.config)
 
     on_fit_start = on_validation_start = on_test_start = on_predict_start = _keep
 
@@ -94,7 +91,8 @@ def finish(trainer: Trainer, folder: Path, verb: str) -> None:
             config = folder / run_folder.CONFIG
             verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
             console.print(f"{verb} it: python main.py {verb} --config {config} --ckpt_path {best}", soft_wrap=True)
-    run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
+    with run_folder.results_lock(folder):
+        run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
     console.print(f"run folder: {folder}", soft_wrap=True)
 
 

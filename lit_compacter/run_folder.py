@@ -9,14 +9,17 @@
     predictions.jsonl
 """
 
+import contextlib
 import json
 import os
+import shutil
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from lit_compacter.errors import UserError
@@ -28,25 +31,67 @@ CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
-LOCK = ".lock"
+LOCK = ".lock"  # held while a run trains
+RESULTS_LOCK = ".results.lock"  # held for the moment in which results are written
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
 
 
-def reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
-    """Create the run's folder, or find the one that the launching process created.
+class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
+    """The folder of a run, as one start of it has it: until its end no other's to train in; gone if it never began.
 
     Args:
         root: Folder of all runs.
         name: What the user asked for: an existing folder is meant to be used again. None: a new name with time stamp
             and task.
         task: Name of the task.
-
-    Returns:
-        The folder, and whether it is this process's own and empty, so that nobody misses it if the run never begins.
+        trains: No other may train in it meanwhile. Of processes launched together the first has it for all.
 
     Raises:
-        UserError: The folder cannot be made or written, or the name is none.
+        UserError: The folder cannot be made or written, the name is none, or another run trains in it.
     """
+
+    def __init__(self, root: Path, name: str | None, task: str, trains: bool) -> None:
+        self.path, fresh = _reserve(root, name, task)
+        self.lock = _take(self.path) if trains and is_first_process() else None
+        self.fresh = fresh  # is it empty and ours, so that nobody misses it if the run never begins?
+        self.began = False
+        self.loggers: list[Logger] = []
+
+    def log_to(self, verb: str) -> list[Logger]:
+        """The loggers of a run that was given none."""
+        logs = self.path / LOGS / verb
+        self.loggers = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
+        return self.loggers
+
+    def begin(self, config: str) -> None:
+        """The model is built and the run really starts: keep its resolved config."""
+        if is_first_process() and not self.began:
+            self.path.mkdir(exist_ok=True)  # another start that failed may have thought it was its own
+            with results_lock(self.path):
+                free_path(self.path / CONFIG).write_text(config)
+        self.began = True
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if error is not None and not self.began:
+            self._remove()
+        if self.lock:
+            self.lock.release()
+
+    def _remove(self) -> None:
+        """Remove what this start has made, and nothing that another one may have."""
+        for logger in self.loggers:
+            shutil.rmtree(logger.log_dir or "", ignore_errors=True)
+        if self.fresh:
+            if self.lock:
+                (self.path / LOCK).unlink(missing_ok=True)
+            folders = sorted((path for path in self.path.rglob("*") if path.is_dir()), reverse=True)
+            for folder in (*folders, self.path):
+                with contextlib.suppress(OSError):  # it is not empty
+                    folder.rmdir()
+
+
+def _reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
+    """Create the run's folder, or find the one that the launching process created; is it this process's and empty?"""
     if name is not None and (not name or Path(name).name != name):
         raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
     launched = "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
@@ -85,6 +130,15 @@ def _make(wanted: Path, reuse: bool) -> Path:
     raise AssertionError("count() does not end")
 
 
+def _take(folder: Path) -> FileLock:
+    taken = FileLock(folder / LOCK)
+    try:
+        taken.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another process trains in the run folder {folder}; give another --run_name") from error
+    return taken
+
+
 def refuse_checkpoints(folder: Path, resumed: str | None) -> None:
     """Raise UserError where the folder has checkpoints of an earlier fit that the one resumed from is none of."""
     own = folder / CHECKPOINTS
@@ -97,7 +151,7 @@ def refuse_checkpoints(folder: Path, resumed: str | None) -> None:
 
 
 def free_path(path: Path) -> Path:
-    """`path`, or `path` with the first number from 2 that makes it new."""
+    """`path`, or `path` with the first number from 2 that makes it new; under `results_lock` it stays so."""
     if not path.exists():
         return path
     return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
@@ -108,30 +162,22 @@ def is_first_process() -> bool:
     return not rank_zero_only.rank  # type: ignore[attr-defined]
 
 
-def lock(folder: Path) -> FileLock | None:
-    """Take the folder for this run until the lock is released or the process dies; the first process has it for all.
-
-    Raises:
-        UserError: Another run has it.
-    """
-    if not is_first_process():
-        return None
-    taken = FileLock(folder / LOCK)
-    try:
-        taken.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process trains in the run folder {folder}; give another --run_name") from error
-    return taken
+def results_lock(folder: Path) -> FileLock:
+    """Of two runs that write into `folder` at once the second waits, so none overwrites what the other has written."""
+    return FileLock(folder / RESULTS_LOCK)
 
 
-def find_checkpoint(given: str, folder: Path | None, may_begin: bool) -> str | None:
+def find_checkpoint(given: str | None, folder: Path | None, may_begin: bool) -> str | None:
     """The file that --ckpt_path means: a path, or `best` or `last` of the run's own folder.
 
-    None where there is no `last` yet and the run `may_begin`: so one command serves the first start and every other.
+    None for None, and where there is no `last` yet and the run `may_begin`: so one command serves the first start and
+    every other.
 
     Raises:
         UserError: There is none.
     """
+    if given is None:
+        return None
     if "://" in given:
         raise UserError(f"--ckpt_path {given} is a URL; download the file, then give its path")
     path = Path(given)
@@ -153,7 +199,7 @@ def find_checkpoint(given: str, folder: Path | None, may_begin: bool) -> str | N
 
 
 def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Merge `metrics` into the folder's metrics.json."""
+    """Merge `metrics` into the folder's metrics.json, under `results_lock`."""
     path = folder / METRICS
     known = json.loads(path.read_text()) if path.exists() else {}
     with written_whole(path) as temporary:

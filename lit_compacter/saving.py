@@ -9,13 +9,12 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+from pytorch_lightning.utilities import rank_zero_info
 
 from lit_compacter.checkpoint import read
 from lit_compacter.run_folder import is_first_process
+from lit_compacter.stopping import Stopped, on_signal, stop_at_once
 from lit_compacter.whole import remove_unfinished, written_whole
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # of SLURM, Kubernetes and spot instances
-STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -58,8 +57,8 @@ class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, from which a run goes on exactly.
 
     It is written every `every` optimizer steps, after a validation and at an epoch's end; never by a step on which a
-    validation is due, which would be lost, but after it. On SIGTERM or SIGUSR1 it is written after the step or the
-    validation at hand, and the process ends with exit code 75.
+    validation is due, which would be lost, but after it. On SIGTERM, SIGUSR1 and Ctrl-C it is written after the step
+    or the validation at hand, and the process ends.
 
     Args:
         folder: Where last.ckpt goes.
@@ -76,8 +75,7 @@ class LastCheckpoint(Checkpoint):
         self.step = trainer.global_step
         if trainer.is_global_zero:
             remove_unfinished(self.path.parent)
-        for number in STOP_SIGNALS:  # in place of Lightning's, which broadcast within the handler; it takes ours away
-            signal.signal(number, self._told_to_stop)
+        on_signal(self._told_to_stop)  # in place of Lightning's, which broadcasts within the handler
         # Whether to stop early is not in Lightning's checkpoints.
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
         goes_on = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)  # patience may have grown
@@ -85,6 +83,9 @@ class LastCheckpoint(Checkpoint):
 
     def _told_to_stop(self, number: int, frame: Any) -> None:
         self.signal = signal.Signals(number)
+        if self.signal == signal.SIGINT:
+            signal.signal(number, stop_at_once)
+            rank_zero_info("stopping after this step or validation; Ctrl-C again stops at once and saves nothing more")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -119,15 +120,5 @@ class LastCheckpoint(Checkpoint):
     def _exit(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:  # Lightning kills what is left where a process that it launched fails
             raise SystemExit(0)
-        told = self.signal.name if self.signal else "a signal"
-        raise Stopped(
-            f"stopped by {told} after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}"
-        )
-
-
-class Stopped(SystemExit):
-    """The run was told to stop and has saved what it takes to go on."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(STOPPED)
-        self.message = message
+        by = self.signal or signal.SIGTERM  # or another process was told
+        raise Stopped(by, f" after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}")

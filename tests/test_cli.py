@@ -39,6 +39,7 @@ def test_the_printed_test_command_works(first_run: tuple[Path, str], tmp_path: P
 def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         ".lock",
+        ".results.lock",
         "config.yaml",
         "checkpoints",
         "logs",

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from lit_compacter import checkpoint
-from lit_compacter.saving import STOPPED
+from lit_compacter.stopping import STOPPED
 from tests.cli import run_cli
 from tests.conftest import ROOT, TINY
 
@@ -88,9 +88,10 @@ def test_a_sharded_backbone(tmp_path: Path, without_dropout: Path) -> None:
 
 def test_sharding_needs_something_frozen(tmp_path: Path) -> None:
     arguments = ["--config=demo.yaml", "--config=methods/full.yaml", "--trainer.accelerator=cpu"]
-    arguments += ["--trainer.strategy=sharded", f"--trainer.default_root_dir={tmp_path}"]
+    arguments += ["--trainer.strategy=sharded", f"--trainer.default_root_dir={tmp_path}", "--trainer.devices=2"]
     result = run_cli("fit", *arguments)
     assert result.returncode == 2 and "trains everything; use --trainer.strategy ddp" in result.stderr
+    assert result.stderr.count("error: ") == 1, "both processes stumble over it, and one speaks for them"
 
 
 def test_evaluation_is_exact(tmp_path: Path, first_run: tuple[Path, str]) -> None:

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 
 from lit_compacter import checkpoint
 from lit_compacter.parsing import METHOD_NAMES
-from lit_compacter.saving import STOPPED
+from lit_compacter.stopping import STOPPED
 from tests.cli import run_cli
 from tests.conftest import ROOT, TINY
 
@@ -116,7 +116,7 @@ def test_killed_and_resumed(more: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.soak)])
 def test_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
-    """It saves after the step at hand, says how to go on, and exits with a code of its own."""
+    """It saves after the step at hand, says how to go on, and exits with a code of its own; tests/test_stopping.py."""
     arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every=3")
     process = start(arguments)
     wait_for_step(tmp_path / "run", 3)

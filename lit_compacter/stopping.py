@@ -1,0 +1,81 @@
+"""What SIGTERM, SIGUSR1 and Ctrl-C do: a run ends in one line, which says what it has saved."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
+
+from lit_compacter.errors import lost_connection
+
+STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
+INTERRUPTED = 128 + signal.SIGINT  # a shell's, after Ctrl-C: a loop of runs must end too
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # two of SLURM, Kubernetes and spot instances; Ctrl-C
+PATIENCE = 10  # seconds that a launched process has to end by itself
+
+
+class Stopped(SystemExit):
+    """The run was told to stop, and has done what was to be done before.
+
+    Args:
+        by: The signal.
+        told: What of the run is left, and how it goes on.
+    """
+
+    def __init__(self, by: signal.Signals, told: str) -> None:
+        super().__init__(INTERRUPTED if by == signal.SIGINT else STOPPED)
+        self.message = f"stopped by {by.name}{told}"
+
+
+def stop_at_once(number: int, frame: Any) -> None:
+    """Signal handler where nothing has to be saved."""
+    raise Stopped(signal.Signals(number), "; what was written before is whole")
+
+
+def on_signal(handler: Callable[[int, Any], Any]) -> None:
+    """Call `handler` when the process is told to stop."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stoppable(first: bool) -> Iterator[None]:
+    """Within, a signal to stop raises Stopped; the `first` process prints its line."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        on_signal(stop_at_once)
+        yield
+    except Stopped as stopped:
+        if first:
+            print(stopped.message, file=sys.stderr)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class StopTogether(Callback):
+    """Keeps away Lightning's handler of SIGTERM, which evaluation ignores; ends what the first process has launched."""
+
+    def _listen(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            on_signal(stop_at_once)
+
+    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        known: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        launched = known.copy()
+        known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
+        for process in launched:
+            if not lost_connection(exception):  # else one of them has ended or is about to, and says why
+                process.terminate()
+        for process in launched:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:  # it waits for this one
+                process.kill()
