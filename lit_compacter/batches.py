@@ -54,15 +54,18 @@ class TrainingBatches:
         resumed, self.resumed = self.resumed, None
         if resumed is None or resumed["epoch"] != self.sampler.epoch:
             return 0
-        if resumed["size"] != self.sampler.batch_size:
-            raise UserError(
-                f"the checkpoint is of the middle of an epoch with batches of {resumed['size']} over all processes, "
-                f"this run has {self.sampler.batch_size}; keep data.batch_size × processes, or begin at an epoch's end"
-            )
+        for name, option in (("batch_size", "data.batch_size × processes"), ("seed", "seed_everything")):
+            ours = getattr(self.sampler, name)
+            if resumed[name] != ours:
+                raise UserError(
+                    f"the checkpoint is of the middle of an epoch with {option} {resumed[name]}, this run has {ours}; "
+                    "keep it, or go on from the end of an epoch"
+                )
         return resumed["given"]
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.sampler.epoch, "given": self.given, "size": self.sampler.batch_size}
+        order = {"seed": self.sampler.seed, "batch_size": self.sampler.batch_size}
+        return order | {"epoch": self.sampler.epoch, "given": self.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.resumed = state

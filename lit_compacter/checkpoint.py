@@ -5,9 +5,11 @@ the method added or trains, and a plain `lit_compacter` block says what it was m
 run.
 """
 
+import contextlib
 import os
+import traceback
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.whole import written_whole
 
 BLOCK = "lit_compacter"
-FORMAT = 2
+FORMAT = 3
+RESTORING = {"_restore_modules_and_callbacks", "restore_training_state"}  # Lightning's functions
 FIELDS = {"format", "method", "options", "task", "inputs", "majority", "model_name", "backbone"}
 
 
@@ -106,8 +109,25 @@ def check(
             f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
+    if broken := next((n for n, tensor in checkpoint["state_dict"].items() if not tensor.isfinite().all()), None):
+        raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another")
     if resume and not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
         raise UserError("the checkpoint holds weights only, for evaluation; go on from last.ckpt")
+
+
+@contextlib.contextmanager
+def restored(path: str | None) -> Iterator[None]:
+    """Raise UserError where Lightning or torch stumbles over what the checkpoint `path` gives them."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        within = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+        if isinstance(error, UserError) or not within & RESTORING:
+            raise
+        raise UserError(
+            f"{path} is damaged: a run cannot go on from what it holds ({type(error).__name__}: {first_line(error)}); "
+            "use another"
+        ) from error
 
 
 def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, weight_decay: float) -> None:

@@ -12,9 +12,10 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter import checkpoint, run_folder, sharding, show
+from lit_compacter import checkpoint, run_folder, show
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.errors import UserError, answered, first_line, lack_of_resources
+from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
+from lit_compacter.launching import check_launch, is_first_process
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, defaults_from
 from lit_compacter.predictions import PredictionFile
@@ -129,13 +130,15 @@ class CLI(LightningCLI):
         """Do not let a checkpoint configure the run, as LightningCLI would."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        options = self.options
+        options, fits = self.options, self.subcommand == "fit"
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
         for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
             if isinstance(value := options.trainer[name], int | float) and value <= 0:
                 raise UserError(f"trainer.{name} is {value}; expected a number above 0")
-        fits = self.subcommand == "fit"
+        for name in ("max_epochs", "max_steps", "limit_train_batches"):
+            if fits and options.trainer[name] == 0:
+                raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
         folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
         self.folder = self.until_the_end.enter_context(folder).path
         if fits and options.ckpt_path == "last":
@@ -153,7 +156,8 @@ class CLI(LightningCLI):
         try:
             return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
-            hint = "; without one use --trainer.accelerator cpu" if "gpu backend" in str(error) else ""
+            absent = re.search("gpu backend|accelerator is not available", str(error))
+            hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
 
     def _callbacks(self, folder: RunFolder) -> list[Callback]:
@@ -182,8 +186,8 @@ class CLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         data = self.options.data
-        with lack_of_resources(data.batch_size, data.max_source_length):
-            sharding.check_launch(self.trainer)
+        with lack_of_resources(data.batch_size, data.max_source_length), checkpoint.restored(self.ckpt_path):
+            check_launch(self.trainer)
             super()._run_subcommand(subcommand)
             if self.trainer.is_global_zero:
                 finish(self.trainer, self.folder, subcommand)
@@ -205,9 +209,15 @@ def main(args: ArgsType = None) -> None:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     quieten()
     words = command_line(args)
-    first = run_folder.is_first_process()
+    first = is_first_process()
     with stoppable(first), answered(first, debug="--debug" in words):
-        if first_word(args) == "show":
+        verb, known = first_word(args), (*VERBS, "show")
+        if verb and verb not in known and not verb.startswith("-"):
+            raise UserError(
+                f"{verb!r} is none of {', '.join(known)}{did_you_mean(verb, known)}; "
+                "for example: python main.py fit --config demo.yaml"
+            )
+        if verb == "show":
             show.main(words[1:])
         else:
             CLI(args)

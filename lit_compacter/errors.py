@@ -6,12 +6,16 @@ import errno
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 
+import lightning_fabric
+import pytorch_lightning
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 GRACE = 3  # seconds
+LIGHTNING = (*pytorch_lightning.__path__, *lightning_fabric.__path__)
 
 
 class UserError(ValueError):
@@ -50,18 +54,28 @@ def answered(first: bool, debug: bool) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, MisconfigurationException, ModuleNotFoundError, PermissionError, RuntimeError) as error:
-        if debug or (isinstance(error, RuntimeError) and not lost_connection(error)):
+    except Exception as error:
+        told = _answer(error)
+        if debug or told is None:
             raise
         if not first:
             time.sleep(GRACE)
-        told, code = str(error), 2
-        if isinstance(error, PermissionError):
-            told = f"no access to {error.filename}: give another path"
-        if lost_connection(error):
-            told, code = "another process of this run has ended; what it said last says why", 1
         print(f"error: {' '.join(told.split())}", file=sys.stderr)
-        sys.exit(code)
+        sys.exit(1 if lost_connection(error) else 2)
+
+
+def _answer(error: Exception) -> str | None:
+    """What there is to say to a user; None for a defect of ours."""
+    if lost_connection(error):
+        return "another process of this run has ended; what it said last says why"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; give another path"
+    if isinstance(error, UserError | MisconfigurationException | ModuleNotFoundError):
+        return str(error)
+    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+    if isinstance(error, ValueError | RuntimeError) and raised_in.startswith(LIGHTNING):  # it checks options late
+        return str(error)
+    return None
 
 
 @contextlib.contextmanager

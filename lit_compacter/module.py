@@ -135,6 +135,8 @@ class T5Module(LightningModule):
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         torch._foreach_mul_(gradients, self.trainer.world_size / self.tokens)  # the strategy took their mean
         self.tokens.zero_()
+        if getattr(self.trainer.precision_plugin, "scaler", None):  # fp16's skips such a step, and lowers its scale
+            return
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
             raise UserError(
                 f"training diverged: the gradient of optimizer step {self.global_step + 1} is not finite; the "

@@ -1,6 +1,7 @@
 """The command line's manners: bare config names, and errors that are one line."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
+from lit_compacter.options import InputOptions
 from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -55,6 +57,11 @@ def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
     """
     if block["method"] not in METHODS:
         raise UserError(f"the checkpoint has method {block['method']!r}; expected one of {', '.join(METHODS)}")
+    known = {field.name for field in dataclasses.fields(InputOptions)}
+    if unknown := block["inputs"].keys() - known:
+        raise UserError(
+            f"the checkpoint's 'inputs' has {', '.join(map(str, unknown))}, which is no option; use another"
+        )
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
     method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
     inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
@@ -74,11 +81,22 @@ class ConfigFile(ActionConfigFile):
             raise UserError(f"{path}: {error}") from error
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """Refuses an option that is given twice, of which YAML's readers take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [name.value for name, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.MarkedYAMLError(problem=f"{twice[0]} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _check_sections(path: Path) -> None:
     """Raise UserError where a config has a value in place of a section's options, which jsonargparse may let pass."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        config = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a safe loader
+        json.dumps(config, default=str, skipkeys=True)  # what holds itself would be read for ever
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no options; expected sections such as data: and model:")

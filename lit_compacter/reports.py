@@ -27,7 +27,11 @@ class RunConfig(Callback):
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.folder.begin(self.config)
 
-    on_fit_start = on_validation_start = on_test_start = on_predict_start = _keep
+    on_train_start = on_test_start = on_predict_start = _keep
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._keep(trainer, pl_module)
 
 
 class TrainableSummary(Callback):

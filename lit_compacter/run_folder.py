@@ -20,9 +20,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
-from pytorch_lightning.utilities import rank_zero_only
 
 from lit_compacter.errors import UserError
+from lit_compacter.launching import is_first_process
 from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
@@ -84,6 +84,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         if self.fresh:
             if self.lock:
                 (self.path / LOCK).unlink(missing_ok=True)
+                shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
             folders = sorted((path for path in self.path.rglob("*") if path.is_dir()), reverse=True)
             for folder in (*folders, self.path):
                 with contextlib.suppress(OSError):  # it is not empty
@@ -157,11 +158,6 @@ def free_path(path: Path) -> Path:
     return next(p for i in count(2) if not (p := path.with_stem(f"{path.stem}-{i}")).exists())
 
 
-def is_first_process() -> bool:
-    """Is this the process that writes for all, also before a trainer is there to ask?"""
-    return not rank_zero_only.rank  # type: ignore[attr-defined]
-
-
 def results_lock(folder: Path) -> FileLock:
     """Of two runs that write into `folder` at once the second waits, so none overwrites what the other has written."""
     return FileLock(folder / RESULTS_LOCK)
@@ -188,7 +184,7 @@ def find_checkpoint(given: str | None, folder: Path | None, may_begin: bool) -> 
         if given == "last" and may_begin and not path.exists():
             return None
     if not path.is_file():
-        near = sorted(str(p) for p in (path.parent if path.parent.is_dir() else path).glob("*.ckpt"))
+        near = sorted(str(p) for p in (path if path.is_dir() else path.parent).glob("*.ckpt"))
         hint = (
             f"; there are {', '.join(near)}"
             if near

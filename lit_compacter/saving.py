@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lit_compacter.checkpoint import read
-from lit_compacter.run_folder import is_first_process
+from lit_compacter.launching import is_first_process
 from lit_compacter.stopping import Stopped, on_signal, stop_at_once
 from lit_compacter.whole import remove_unfinished, written_whole
 
@@ -69,9 +69,11 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / "last.ckpt"
         self.every = every
         self.signal: signal.Signals | None = None
+        self.trained = False
         self.step = 0  # optimizer steps taken at the last look
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.trained = True
         self.step = trainer.global_step
         if trainer.is_global_zero:
             remove_unfinished(self.path.parent)
@@ -80,6 +82,13 @@ class LastCheckpoint(Checkpoint):
         stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
         goes_on = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)  # patience may have grown
         trainer.should_stop |= any(c.wait_count >= c.patience or c.stopping_reason not in goes_on for c in stops)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self.trained:
+            rank_zero_warn(
+                f"nothing was trained: the run of {trainer.max_epochs} epochs was over at optimizer step "
+                f"{trainer.global_step}, where the checkpoint is; raise --trainer.max_epochs to train on"
+            )
 
     def _told_to_stop(self, number: int, frame: Any) -> None:
         self.signal = signal.Signals(number)

@@ -1,9 +1,6 @@
 """For models larger than one device: the frozen backbone divided among the processes, what is trained whole on each."""
 
-import os
-
 import torch
-from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
@@ -54,16 +51,6 @@ class ShardedBackbone(DDPStrategy):
         flat = self.reduce(flat, reduce_op="mean")
         for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
-
-
-def check_launch(trainer: Trainer) -> None:
-    """Raise UserError where torchrun has started processes of which the trainer knows nothing: each would be alone."""
-    launched = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else trainer.world_size
-    if launched != trainer.world_size:
-        raise UserError(
-            f"torchrun has started {launched} processes, but trainer.devices × trainer.num_nodes is "
-            f"{trainer.world_size}; give --trainer.strategy ddp and --trainer.devices as --nproc-per-node"
-        )
 
 
 StrategyRegistry.register("sharded", ShardedBackbone, description=ShardedBackbone.__doc__ or "", override=True)

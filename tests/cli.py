@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lit_compacter.cli import main
 from tests.conftest import ROOT
 
 QUICK = [
@@ -22,6 +25,17 @@ def run_cli(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """The real command line in a real process, from the project's root."""
     process = [sys.executable, str(ROOT / "main.py"), *args]
     return subprocess.run(process, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    """The one line that a user's mistake gives."""
+    with pytest.raises(SystemExit) as stopped:
+        main(list(args))
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert not any(line.startswith("Traceback") for line in lines)
+    assert sum(line.startswith("error: ") for line in lines) == 1 and lines[-1].startswith("error: ")
+    return lines[-1]
 
 
 def only_folder(root: Path) -> Path:

@@ -16,7 +16,7 @@ from lit_compacter.methods import Compacter
 from tests.models import small_t5, t5_base
 
 BLOCK = {
-    "format": 2,
+    "format": 3,
     "method": "Compacter",
     "options": {"reduction": 32, "phm_dim": 4},
     "task": "rte",
@@ -108,9 +108,9 @@ def test_foreign_and_newer(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "x.ckpt")
     with pytest.raises(UserError, match="was not written by lit-compacter"):
         checkpoint.read(tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="has format 3, this version reads format 2"):
-        checkpoint.read(saved(tmp_path / "y.ckpt", format=3))
-    torch.save({"state_dict": {}, "lit_compacter": {"format": 2}}, tmp_path / "z.ckpt")
+    with pytest.raises(UserError, match="has format 4, this version reads format 3"):
+        checkpoint.read(saved(tmp_path / "y.ckpt", format=4))
+    torch.save({"state_dict": {}, "lit_compacter": {"format": 3}}, tmp_path / "z.ckpt")
     with pytest.raises(UserError, match="block lacks backbone, inputs, majority, method"):
         checkpoint.read(tmp_path / "z.ckpt")
     with pytest.raises(UserError, match="no checkpoint"):

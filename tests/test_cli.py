@@ -97,7 +97,7 @@ def test_keys_of_a_checkpoint(tmp_path: Path) -> None:
     }
     assert "hyper_parameters" not in state and "datamodule_hyper_parameters" not in state
     assert state["lit_compacter"] | {"backbone": {}} == {
-        "format": 2,
+        "format": 3,
         "method": "Compacter",
         "options": {
             **{"reduction": 4, "where": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
