@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, T5ForConditionalGeneration
 
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError, cannot_load
 from lit_compacter.t5 import untie
 
 # Values of a config's model_type → what they are.
 SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
-SHAPE = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj"]
+SIZES = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"]
+SHAPE = [*SIZES, "feed_forward_proj"]
 
 
 def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
@@ -31,6 +32,9 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
         if config.model_type not in SUPPORTED:
             expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
             raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
+        for size in SIZES:
+            if (value := getattr(config, size)) < 1:
+                raise UserError(f"config.json of the model {name!r} has {size} {value}; expected 1 or more")
         if not pretrained:
             return _random(config)
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
@@ -49,10 +53,7 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
             "loaded; give a folder or name with model.safetensors"
         ) from error
     except Exception as error:  # transformers raises whatever its readers stumble over
-        raise UserError(
-            f"cannot load the model {name!r}: {first_line(error)}; "
-            "offline, give a folder that holds config.json, model.safetensors and the tokenizer: --model.model_name DIR"
-        ) from error
+        raise cannot_load("", name, error) from error
     _check_weights(name, found)
     return model
 

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import lightning_fabric
 import pytorch_lightning
@@ -36,6 +37,17 @@ def first_line(error: BaseException) -> str:
     """What another library's exception says, on one line and without a full stop."""
     first, *others = str(error).strip().splitlines() or [type(error).__name__]
     return (f"{first} {others[0].strip()}" if others and first.endswith(":") else first).rstrip(".")
+
+
+def cannot_load(part: str, name: str, error: BaseException) -> UserError:
+    """Of `part` of the model `name`, a folder or a hub's name, which another library stumbles over."""
+    files = "config.json, model.safetensors and the tokenizer's files"
+    advice = (
+        f"expected a folder with {files}, as they were published"
+        if Path(name).is_dir()
+        else f"offline, give a folder that holds {files}: --model.model_name DIR"
+    )
+    return UserError(f"cannot load {part}the model {name!r}: {first_line(error)}; {advice}")
 
 
 def lost_connection(error: BaseException) -> bool:

@@ -7,6 +7,22 @@ import warnings
 import datasets
 from transformers.utils import logging as transformers_logging
 
+from lit_compacter.launching import is_first_process
+
+# Of what Lightning says: advertisements, what the config says too, and what its last line repeats.
+NOISE = (
+    *("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w"),
+    *("Seed set to", "[rank: ", "distributed_backend=", "Initializing distributed: "),
+)
+SAID_BY = (
+    "pytorch_lightning.utilities.rank_zero",
+    *(
+        "lightning_fabric.utilities.rank_zero",
+        "lightning_fabric.utilities.seed",
+        "lightning_fabric.utilities.distributed",
+    ),
+)
+
 
 def quieten() -> None:
     """Warnings of one line, and none that does not concern our users."""
@@ -18,9 +34,11 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", ".*LeafSpec.*is deprecated.*")
     warnings.filterwarnings("ignore", ".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")  # a resumed run's
-    noise = ("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w")
-    told = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    told.addFilter(lambda record: not record.getMessage().startswith(noise))
+    warnings.filterwarnings("ignore", ".*The dirpath has changed from.*")  # BestCheckpoint knows better
+    if not is_first_process():  # it warns for all
+        warnings.simplefilter("ignore")
+    for name in SAID_BY:
+        logging.getLogger(name).addFilter(lambda record: not record.getMessage().lstrip("-\n").startswith(NOISE))
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()
     loading = logging.getLogger("transformers.modeling_utils")  # its table of weights that do not fit: ours is a line

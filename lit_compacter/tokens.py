@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import datasets
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError, cannot_load
 
 VERSION = 1  # of what `tokenised` does: another one makes new tokens
 
@@ -128,12 +128,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
         raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
     try:
-        return AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
     except Exception as error:  # transformers raises whatever its readers stumble over
-        raise UserError(
-            f"cannot load a tokenizer from {name!r}: {first_line(error)}; "
-            "offline, give a folder that holds the model and its tokenizer: --model.model_name DIR"
-        ) from error
+        raise cannot_load("the tokenizer of ", name, error) from error
+    if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, "▁"}:  # what transformers makes of no files
+        raise UserError(f"the tokenizer of the model {name!r} is absent: there is no tokenizer.json or spiece.model")
+    return tokenizer  # type: ignore[no-any-return]
 
 
 def tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:
