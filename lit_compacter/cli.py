@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter import checkpoint, run_folder, show
+from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
 from lit_compacter.launching import check_launch, is_first_process

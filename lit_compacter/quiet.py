@@ -14,14 +14,8 @@ NOISE = (
     *("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w"),
     *("Seed set to", "[rank: ", "distributed_backend=", "Initializing distributed: "),
 )
-SAID_BY = (
-    "pytorch_lightning.utilities.rank_zero",
-    *(
-        "lightning_fabric.utilities.rank_zero",
-        "lightning_fabric.utilities.seed",
-        "lightning_fabric.utilities.distributed",
-    ),
-)
+SAID_BY = [f"lightning_fabric.utilities.{name}" for name in ("rank_zero", "seed", "distributed")]
+SAID_BY += ["pytorch_lightning.utilities.rank_zero"]
 
 
 def quieten() -> None:

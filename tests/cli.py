@@ -1,5 +1,6 @@
 """The command line for tests: a quick run on the embedded default."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,12 @@ def error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     assert not any(line.startswith("Traceback") for line in lines)
     assert sum(line.startswith("error: ") for line in lines) == 1 and lines[-1].startswith("error: ")
     return lines[-1]
+
+
+def losses(folder: Path, version: int = 0) -> dict[int, float]:
+    """The training loss of each optimizer step that a start of the run has logged."""
+    with (folder / f"logs/fit/csv/version_{version}/metrics.csv").open(newline="") as file:
+        return {int(row["step"]): float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]}
 
 
 def only_folder(root: Path) -> Path:

@@ -1,6 +1,5 @@
 """Several processes (gloo, on this CPU) give what one gives: losses, trained tensors, metrics, prediction files."""
 
-import csv
 import json
 import os
 import re
@@ -14,13 +13,30 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from lit_compacter import checkpoint
+from lit_compacter.methods import Compacter
+from lit_compacter.module import T5Module
 from lit_compacter.stopping import STOPPED
-from tests.cli import run_cli
+from tests.cli import losses, run_cli
 from tests.conftest import ROOT, TINY
 
 COUNTS = (1, 2, 3)
+
+
+def test_only_what_is_trained_is_communicated(tmp_path: Path) -> None:
+    module = T5Module(Compacter(reduction=8), str(TINY))
+    module.configure_model()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        communicated = DistributedDataParallel(module)._get_ddp_logging_data()  # type: ignore[no-untyped-call]
+    finally:
+        torch.distributed.destroy_process_group()
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    assert communicated["num_parameter_tensors"] == len(trained)
+    assert communicated["total_parameter_size_bytes"] == 4 * sum(parameter.numel() for parameter in trained)
+    assert set(module._ddp_params_and_buffers_to_ignore) >= dict(module.named_buffers()).keys()  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +58,14 @@ def fit(root: Path, name: str, count: int, *more: str) -> Path:
     return root / name
 
 
-def losses(folder: Path) -> list[float]:
-    with (folder / "logs/fit/csv/version_0/metrics.csv").open(newline="") as file:
-        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
-
-
 def test_training_is_divided_exactly(tmp_path: Path, without_dropout: Path) -> None:
     """2 × 14 rows, three times accumulated, are 1 × 28; of the third batch, one row, a process has nothing."""
     more = [f"--model.model_name={without_dropout}", "--data.max_train_samples=57", "--trainer.max_epochs=4"]
     more += ["--trainer.accumulate_grad_batches=3", "--trainer.log_every_n_steps=1", "--trainer.limit_val_batches=1"]
     one = fit(tmp_path, "one", 1, *more, "--data.batch_size=28")
     two = fit(tmp_path, "two", 2, *more, "--data.batch_size=14")
-    torch.testing.assert_close(losses(two), losses(one), rtol=1e-5, atol=0)
-    assert len(losses(one)) == 4
+    torch.testing.assert_close(list(losses(two).values()), list(losses(one).values()), rtol=1e-5, atol=0)
+    assert len(list(losses(one).values())) == 4
     # The best checkpoint is that of the first step, whose gradient is ten times Adam's first moment.
     states = [checkpoint.read(folder / "checkpoints/best.ckpt") for folder in (one, two)]
     assert states[0]["global_step"] == states[1]["global_step"] == 1
@@ -71,7 +82,7 @@ def test_a_sharded_backbone(tmp_path: Path, without_dropout: Path) -> None:
     more += ["--trainer.limit_val_batches=1", "--model.warmup_steps=1"]
     ddp = fit(tmp_path, "ddp", 2, *more)
     sharded = fit(tmp_path, "sharded", 2, *more, "--trainer.strategy=sharded")
-    torch.testing.assert_close(losses(sharded), losses(ddp), rtol=1e-4, atol=0)
+    torch.testing.assert_close(list(losses(sharded).values()), list(losses(ddp).values()), rtol=1e-4, atol=0)
     held, whole = re.search(r"([\d,]+) of ([\d,]+) parameters on each", (sharded / "stderr").read_text()).groups()  # type: ignore[union-attr]
     assert int(held.replace(",", "")) < 0.52 * int(whole.replace(",", ""))
     one, other = (checkpoint.read(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (ddp, sharded))

@@ -1,6 +1,5 @@
 """A run that is killed and resumed ends where the run that was never stopped ends, to the bit."""
 
-import csv
 import os
 import random
 import signal
@@ -17,7 +16,7 @@ from transformers import AutoConfig
 from lit_compacter import checkpoint
 from lit_compacter.parsing import METHOD_NAMES
 from lit_compacter.stopping import STOPPED
-from tests.cli import run_cli
+from tests.cli import losses, run_cli
 from tests.conftest import ROOT, TINY
 
 EPOCHS = 4
@@ -32,11 +31,6 @@ def command(root: Path, name: str, *more: str) -> list[str]:
         "--save_every=1",
         *(f"--trainer.default_root_dir={root}", f"--run_name={name}", *more),
     ]
-
-
-def losses(folder: Path, version: int) -> dict[int, str]:
-    with (folder / f"logs/fit/csv/version_{version}/metrics.csv").open(newline="") as file:
-        return {int(row["step"]): row["train/loss"] for row in csv.DictReader(file) if row["train/loss"]}
 
 
 def assert_equal(one: Any, other: Any, path: str = "") -> None:
@@ -109,7 +103,7 @@ def test_killed_and_resumed(more: list[str], tmp_path: Path) -> None:
 
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
     assert_same_end(tmp_path / "whole", tmp_path / "killed")
-    all_losses, resumed_losses = losses(tmp_path / "whole", 0), losses(tmp_path / "killed", 1)
+    all_losses, resumed_losses = losses(tmp_path / "whole"), losses(tmp_path / "killed", version=1)
     assert len(all_losses) == steps
     assert resumed_losses == {step: loss for step, loss in all_losses.items() if step >= stopped_at}
 
@@ -168,18 +162,22 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Wholes:
 @pytest.mark.soak
 @pytest.mark.parametrize("number", range(50))
 def test_killed_at_a_random_moment(number: int, wholes: Wholes, tmp_path: Path) -> None:
-    """In a step, in a validation, while a checkpoint is written: twice, whenever it is, with every method."""
+    """In a step, in a validation, while a checkpoint is written: twice, wherever it is, with every method."""
     chance = random.Random(number)
     whole, seconds, options = wholes.get(METHOD_NAMES[number % len(METHOD_NAMES)], 1 + number // len(METHOD_NAMES) % 2)
     again = command(tmp_path, "killed", "--ckpt_path=last", *options)
-    for start_number in (1, 2):
+    steps, last = EPOCHS * 8, tmp_path / "killed/checkpoints/last.ckpt"
+    for config in ("config.yaml", "config-2.yaml"):
+        before = checkpoint.read(last)["global_step"] if last.exists() else 0
         process = start(again)
-        config = tmp_path / "killed" / ("config.yaml" if start_number == 1 else f"config-{start_number}.yaml")
-        while not config.exists() and process.poll() is None:
+        while not (tmp_path / "killed" / config).exists():
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, seconds))
+        if step := chance.randrange(before, max(before + 1, steps - 6)):
+            wait_for_step(tmp_path / "killed", step)
+        time.sleep(chance.uniform(0, 4 * seconds / steps))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL or before > steps - 6, "it was alive"
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
     assert_same_end(whole, tmp_path / "killed")
 

@@ -110,6 +110,6 @@ def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:
-    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load a tokenizer")):
+    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load the tokenizer of the model")):
         with pytest.raises(UserError, match=message):
             load_tokenizer(str(name))
