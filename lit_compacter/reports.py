@@ -90,11 +90,10 @@ def finish(trainer: Trainer, folder: Path, verb: str) -> None:
                 metrics["val/best_score"] = float(callback.best_model_score)
         draw_learning_curve(folder)
         console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-        best = folder / run_folder.CHECKPOINTS / "best.ckpt"
-        if best.exists():
-            config = folder / run_folder.CONFIG
+        if (folder / run_folder.CHECKPOINTS / "best.ckpt").exists():
             verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
-            console.print(f"{verb} it: python main.py {verb} --config {config} --ckpt_path {best}", soft_wrap=True)
+            options = f"--config {folder / run_folder.CONFIG} --run_name {folder.name} --ckpt_path best"
+            console.print(f"{verb} it: python main.py {verb} {options}", soft_wrap=True)
     with run_folder.results_lock(folder):
         run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
     console.print(f"run folder: {folder}", soft_wrap=True)

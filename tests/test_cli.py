@@ -28,12 +28,14 @@ def test_what_a_user_sees(first_run: tuple[Path, str]) -> None:
     assert str(folder) in line
 
 
-def test_the_printed_test_command_works(first_run: tuple[Path, str], tmp_path: Path) -> None:
+def test_the_printed_test_command_works(first_run: tuple[Path, str], trained: Path) -> None:
     (line,) = [line for line in first_run[1].splitlines() if line.startswith("test it: python main.py ")]
     printed = shlex.split(line.removeprefix("test it: python main.py "))
-    result = run_cli(*printed, f"--trainer.default_root_dir={tmp_path / 'more'}")
+    result = run_cli(*printed, f"--trainer.default_root_dir={trained.parent}")
     assert result.returncode == 0, result.stderr
-    assert only_folder(tmp_path / "more") != first_run[0]
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert "test/score" in metrics and "val/best_score" in metrics, "metrics of earlier verbs stay"
+    assert (trained / "config-2.yaml").exists() and (trained / "config.yaml").exists()
 
 
 def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
@@ -141,13 +143,6 @@ def test_predict_writes_every_row_in_order(trained: Path, tmp_path: Path) -> Non
     assert records[0].keys() == {"split", "idx", "source", "prediction", "raw_text"}
     assert records[0]["source"].startswith("sentence1: ")
     assert json.loads((folder / "metrics.json").read_text())["predict/rows"] == 200
-
-
-def test_best_and_last_by_run_name(trained: Path) -> None:
-    main(command("test", trained.parent, "--run_name=first", "--ckpt_path=best"))
-    metrics = json.loads((trained / "metrics.json").read_text())
-    assert "test/score" in metrics and "val/best_score" in metrics, "metrics of earlier verbs stay"
-    assert (trained / "config-2.yaml").exists() and (trained / "config.yaml").exists()
 
 
 def test_new_names_never_meet(tmp_path: Path, trained: Path) -> None:
