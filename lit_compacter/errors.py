@@ -15,7 +15,7 @@ import pytorch_lightning
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-GRACE = 3  # seconds
+GRACE = 3  # seconds that a process other than the first waits with its line
 LIGHTNING = (*pytorch_lightning.__path__, *lightning_fabric.__path__)
 
 
@@ -101,9 +101,9 @@ def lack_of_resources(batch_size: int, max_source_length: int) -> Iterator[None]
             raise
         raise UserError(
             f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
-            "lower one; trainer.accumulate_grad_batches makes up for a smaller batch"
+            "lower one; in training trainer.accumulate_grad_batches makes up for a smaller batch"
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise UserError(f"the disk is full ({error}); make room, then go on with --ckpt_path last") from error
+        raise UserError(f"the disk is full ({error}); make room, then start again (fit: --ckpt_path last)") from error

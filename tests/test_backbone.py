@@ -73,6 +73,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "encoder.block.2.layer.0.SelfAttention.k.weight is absent or of another shape (8 such in all)",
     ),
     "wider": (lambda folder: configured(folder, d_ff=128), "of another shape (8 such in all)"),
+    "no layers": (lambda folder: configured(folder, num_layers=-1), "has num_layers -1; expected 1 or more"),
     "no number": (lambda folder: configured(folder, d_model="wide"), "'d_model': TypeError: Field 'd_model' expected"),
     "no config": (lambda folder: (folder / "config.json").write_text("[]"), "cannot load the model"),
 }

@@ -9,12 +9,13 @@ from lit_compacter.errors import UserError
 from lit_compacter.sampling import LengthGroupedBatches
 
 ROWS = 29
+STATE = {"epoch": 0, "given": 2, "batch_size": 4, "seed": 0}
 
 
-def batches(batch_size: int = 4, rank: int = 0, world_size: int = 1) -> TrainingBatches:
+def batches(batch_size: int = 4, seed: int = 0, rank: int = 0, world_size: int = 1) -> TrainingBatches:
     columns = {"input_ids": [[i, 1] for i in range(ROWS)], "labels": [[7, 1]] * ROWS, "pieces": [["x"]] * ROWS}
     columns |= {name: list(range(ROWS)) for name in ("targets", "group", "split", "idx", "row")}
-    sampler = LengthGroupedBatches([2] * ROWS, batch_size, 0, rank, world_size)
+    sampler = LengthGroupedBatches([2] * ROWS, batch_size, seed, rank, world_size)
     return TrainingBatches(datasets.Dataset.from_dict(columns), sampler, pad_token_id=0)
 
 
@@ -41,18 +42,22 @@ def test_they_go_on_where_they_were() -> None:
 def test_a_checkpoint_of_an_epochs_end_begins_the_next() -> None:
     """Also where the epoch was cut short, so that the position is not at the end."""
     resumed = batches()
-    resumed.load_state_dict({"epoch": 0, "given": 2, "size": 4})
+    resumed.load_state_dict(STATE)
     resumed.sampler.set_epoch(1)
     assert len(rows(resumed)) == 8
 
 
-def test_another_batch_size_in_the_middle_of_an_epoch() -> None:
-    resumed = batches(batch_size=5)
-    resumed.load_state_dict({"epoch": 0, "given": 2, "size": 4})
-    with pytest.raises(UserError, match="batches of 4 over all processes, this run has 5; keep"):
+@pytest.mark.parametrize(("option", "value"), [("batch_size", 5), ("seed", 1)])
+def test_another_order_in_the_middle_of_an_epoch(option: str, value: int) -> None:
+    resumed = batches(**{option: value})
+    resumed.load_state_dict(STATE)
+    with pytest.raises(UserError, match=rf"{option}.* {STATE[option]}, this run has {value}; keep it"):
         rows(resumed)
+
+
+def test_other_processes_in_the_middle_of_an_epoch() -> None:
     resumed = batches(batch_size=2, world_size=2)
-    resumed.load_state_dict({"epoch": 0, "given": 2, "size": 4})
+    resumed.load_state_dict(STATE)
     assert len(rows(resumed)) == 6
 
 

@@ -114,6 +114,8 @@ def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture
     for content, message in (
         ("data: {batch_size: null}", "data.batch_size is null; expected a whole number above 0"),
         ("trainer: 2", "trainer is 2; expected its options, indented under it"),
+        ("data: {batch_size: 1, batch_size: 2}", "batch_size is given twice in"),
+        ("data: &data {seed: *data}", "Circular reference"),
         ("- data", "holds no options; expected sections such as data: and model:"),
         ("model: {method: true}", "model.method is True; expected the name of a class; give the name of a method"),
     ):

@@ -1,5 +1,6 @@
 """What is too long is cut where it hurts least; tokens are cached by content."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,6 @@ def test_no_tokenizer(tmp_path: Path) -> None:
     for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load the tokenizer of the model")):
         with pytest.raises(UserError, match=message):
             load_tokenizer(str(name))
+    shutil.copy(TINY / "config.json", tmp_path)  # of which alone transformers makes a tokenizer that knows no words
+    with pytest.raises(UserError, match=r"there is no tokenizer\.json or spiece\.model"):
+        load_tokenizer(str(tmp_path))
