@@ -23,7 +23,8 @@ from lit_compacter.whole import written_whole
 BLOCK = "lit_compacter"
 FORMAT = 3
 RESTORING = {"_restore_modules_and_callbacks", "restore_training_state"}  # Lightning's functions
-FIELDS = {"format", "method", "options", "task", "inputs", "majority", "model_name", "backbone"}
+FIELDS: dict[str, type] = {"format": int} | dict.fromkeys(("method", "task", "majority", "model_name"), str)
+FIELDS |= dict.fromkeys(("options", "inputs", "backbone"), dict)
 
 
 def names_to_save(model: nn.Module, base: Iterable[Tensor]) -> set[str]:
@@ -68,10 +69,14 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} has format {block.get('format')}, this version reads format {FORMAT}; "
             "use the version that wrote it"
         )
-    if absent := FIELDS - block.keys():
+    if absent := FIELDS.keys() - block.keys():
         raise UserError(f"{path} is damaged: its {BLOCK!r} block lacks {', '.join(sorted(absent))}")
-    nested = [checkpoint["state_dict"], *(block[name] for name in ("options", "inputs", "backbone"))]
-    if not all(isinstance(part, dict) for part in nested):
+    dicts = [part for part in (checkpoint["state_dict"], *block.values()) if isinstance(part, dict)]
+    if (
+        not isinstance(checkpoint["state_dict"], dict)
+        or any(not isinstance(block[name], kind) for name, kind in FIELDS.items())
+        or any(not isinstance(key, str) for part in dicts for key in part)
+    ):
         raise UserError(f"{path} is damaged: its tensors or its {BLOCK!r} block have another form")
     return checkpoint
 
@@ -120,7 +125,7 @@ def restored(path: str | None) -> Iterator[None]:
     """Raise UserError where Lightning or torch stumbles over what the checkpoint `path` gives them."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         within = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
         if isinstance(error, UserError) or not within & RESTORING:
             raise

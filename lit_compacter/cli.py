@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ class CLI(LightningCLI):
         for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
             if isinstance(value := options.trainer[name], int | float) and value <= 0:
                 raise UserError(f"trainer.{name} is {value}; expected a number above 0")
+        if isinstance(options.trainer.val_check_interval, str | timedelta):  # each process has a clock of its own
+            raise UserError("trainer.val_check_interval is a time; expected batches, so that a run can be repeated")
         for name in ("max_epochs", "max_steps", "limit_train_batches"):
             if fits and options.trainer[name] == 0:
                 raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")

@@ -51,8 +51,9 @@ def cannot_load(part: str, name: str, error: BaseException) -> UserError:
 
 
 def lost_connection(error: BaseException) -> bool:
-    """Has another process of this run ended, which torch has no exception of its own for?"""
-    return isinstance(error, RuntimeError) and bool(re.search("Connection (closed|reset) by peer", str(error)))
+    """Has another process of this run ended? Of gloo torch raises no exception of its own."""
+    gloo = isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer|Broken pipe", str(error))
+    return bool(gloo) or isinstance(error, torch.distributed.DistError)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from lit_compacter.run_folder import free_path
 from lit_compacter.tasks import Task
+from lit_compacter.whole import written_whole
 
 Record: TypeAlias = dict[str, Any]  # as `T5Module.predict_step` makes it
 
@@ -42,7 +43,8 @@ def write_leaderboard(folder: Path, task: Task, read: Callable[[], Iterable[Reco
         ]
         path = free_path(folder / name)
         lines = _tsv(answers) if path.suffix == ".tsv" else _jsonl(answers)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with written_whole(path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         paths.append(path)
     return paths
 

@@ -2,12 +2,12 @@
 
 import contextlib
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -36,8 +36,8 @@ class PredictionFile(Callback):
         self.places: dict[int, int] = {}  # row → where its line begins in this process's file
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # By its process's number: another prediction in the same folder has files of its own.
-        self.part = self.folder / f".{run_folder.PREDICTIONS}.{trainer.global_rank}.{os.getpid()}.tmp"
+        # Another process, and another prediction in the same folder, has a file of its own.
+        self.part = self.folder / f".{run_folder.PREDICTIONS}.{uuid4().hex}.tmp"
         self.file: BinaryIO = self.part.open("wb")
 
     def on_predict_batch_end(

@@ -1,6 +1,7 @@
 """What a run shows and leaves behind: summary, config, metrics and the learning curve."""
 
 import csv
+import shlex
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,12 +14,18 @@ from lit_compacter import run_folder
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.module import T5Module
 from lit_compacter.saving import BestCheckpoint
+from lit_compacter.whole import written_whole
 
 console = Console()
 
 
 class RunConfig(Callback):
-    """Keeps the resolved config in the run folder, once the model is built and the run really starts."""
+    """Keeps the resolved config in the run folder, once the model is built and the run really starts.
+
+    Args:
+        folder: The run's.
+        config: The config as YAML.
+    """
 
     def __init__(self, folder: run_folder.RunFolder, config: str) -> None:
         self.folder = folder
@@ -90,10 +97,10 @@ def finish(trainer: Trainer, folder: Path, verb: str) -> None:
                 metrics["val/best_score"] = float(callback.best_model_score)
         draw_learning_curve(folder)
         console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-        if (folder / run_folder.CHECKPOINTS / "best.ckpt").exists():
+        if (folder / run_folder.CHECKPOINTS / run_folder.BEST).exists():
             verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
-            options = f"--config {folder / run_folder.CONFIG} --run_name {folder.name} --ckpt_path best"
-            console.print(f"{verb} it: python main.py {verb} {options}", soft_wrap=True)
+            options = "--config", str(folder / run_folder.CONFIG), "--run_name", folder.name, "--ckpt_path", "best"
+            console.print(f"{verb} it: {shlex.join(['python', 'main.py', verb, *options])}", soft_wrap=True)
     with run_folder.results_lock(folder):
         run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
     console.print(f"run folder: {folder}", soft_wrap=True)
@@ -110,11 +117,11 @@ def draw_learning_curve(folder: Path) -> None:
     for path in sorted(
         folder.glob(f"{run_folder.LOGS}/fit/csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime
     ):
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                for name in ("train/loss", "val/score"):
-                    if row.get(name):
-                        series[name][int(row["step"])] = float(row[name])
+        whole_lines = path.read_text().rpartition("\n")[0].splitlines()  # a killed run may have left a part of one
+        for row in csv.DictReader(whole_lines):
+            for name in ("train/loss", "val/score"):
+                if row.get(name):
+                    series[name][int(row["step"])] = float(row[name])
     figure, left = plt.subplots(figsize=(7, 4))
     right = left.twinx()
     for axis, name, colour in ((left, "train/loss", "tab:blue"), (right, "val/score", "tab:orange")):
@@ -124,5 +131,6 @@ def draw_learning_curve(folder: Path) -> None:
     left.set_xlabel("optimizer step")
     figure.suptitle(folder.name)
     figure.tight_layout()
-    figure.savefig(folder / run_folder.CURVE, dpi=120)
+    with written_whole(folder / run_folder.CURVE) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
     plt.close(figure)

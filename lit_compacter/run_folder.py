@@ -13,16 +13,18 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from lit_compacter.errors import UserError
-from lit_compacter.launching import is_first_process
+from lit_compacter.launching import is_first_process, is_one_of_several
 from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
@@ -30,6 +32,7 @@ METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
+BEST, LAST = "best.ckpt", "last.ckpt"  # in it
 LOGS = "logs"
 LOCK = ".lock"  # held while a run trains
 RESULTS_LOCK = ".results.lock"  # held for the moment in which results are written
@@ -53,22 +56,29 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
     def __init__(self, root: Path, name: str | None, task: str, trains: bool) -> None:
         self.path, fresh = _reserve(root, name, task)
         self.lock = _take(self.path) if trains and is_first_process() else None
-        self.fresh = fresh  # is it empty and ours, so that nobody misses it if the run never begins?
+        self.fresh = fresh
         self.began = False
-        self.loggers: list[Logger] = []
+        self.logs: list[Path] = []  # the folders of this start's loggers
 
     def log_to(self, verb: str) -> list[Logger]:
         """The loggers of a run that was given none."""
-        logs = self.path / LOGS / verb
-        self.loggers = [TensorBoardLogger(logs, name="tensorboard"), CSVLogger(logs, name="csv")]
-        return self.loggers
+        kinds = {"tensorboard": TensorBoardLogger, "csv": CSVLogger}
+        logs, version = self.path / LOGS / verb, 0
+        if is_first_process():  # which logs for all
+            with results_lock(self.path):  # Lightning looks for a free number when it first logs, and then overwrites
+                while any((logs / name / f"version_{version}").exists() for name in kinds):
+                    version += 1
+                self.logs = [logs / name / f"version_{version}" for name in kinds]
+                for folder in self.logs:
+                    folder.mkdir(parents=True)
+        return [logger(logs, name=name, version=version) for name, logger in kinds.items()]
 
     def begin(self, config: str) -> None:
         """The model is built and the run really starts: keep its resolved config."""
         if is_first_process() and not self.began:
             self.path.mkdir(exist_ok=True)  # another start that failed may have thought it was its own
-            with results_lock(self.path):
-                free_path(self.path / CONFIG).write_text(config)
+            with results_lock(self.path), written_whole(free_path(self.path / CONFIG)) as temporary:
+                temporary.write_text(config)
         self.began = True
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -79,23 +89,32 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
 
     def _remove(self) -> None:
         """Remove what this start has made, and nothing that another one may have."""
-        for logger in self.loggers:
-            shutil.rmtree(logger.log_dir or "", ignore_errors=True)
+        for folder in self.logs:
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove_empty(folder.parents[:3])  # of the logger, the verb, and all
         if self.fresh:
+            (self.path / RESULTS_LOCK).unlink(missing_ok=True)
             if self.lock:
                 (self.path / LOCK).unlink(missing_ok=True)
                 shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
-            folders = sorted((path for path in self.path.rglob("*") if path.is_dir()), reverse=True)
-            for folder in (*folders, self.path):
-                with contextlib.suppress(OSError):  # it is not empty
-                    folder.rmdir()
+            _remove_empty([self.path])
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
 
 
 def _reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
-    """Create the run's folder, or find the one that the launching process created; is it this process's and empty?"""
-    if name is not None and (not name or Path(name).name != name):
+    """Create the run's folder, or find the one that the launching process created.
+
+    Returns:
+        The folder, and whether it is empty and this process's to remove.
+    """
+    if name is not None and (name in ("", ".", "..") or Path(name).name != name or "\0" in name):
         raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
-    launched = "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    launched = is_one_of_several()
     if launched and RUN_NAME in os.environ:
         return root / os.environ[RUN_NAME], False
     if launched and name is None:
@@ -105,9 +124,8 @@ def _reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
         root.mkdir(parents=True, exist_ok=True)
         there = (root / wanted).exists()
         folder = _make(root / wanted, reuse=name is not None)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder):  # can it be written?
+            pass
         # Of processes that were launched together any may have made it; the first one removes it.
         fresh = is_first_process() and (launched or name is None or not there) and not any(folder.iterdir())
     except OSError as error:

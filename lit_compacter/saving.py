@@ -12,7 +12,9 @@ from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lit_compacter.checkpoint import read
+from lit_compacter.errors import UserError
 from lit_compacter.launching import is_first_process
+from lit_compacter.run_folder import BEST, LAST
 from lit_compacter.stopping import Stopped, on_signal, stop_at_once
 from lit_compacter.whole import remove_unfinished, written_whole
 
@@ -26,13 +28,34 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, folder: Path, resumed: str | None) -> None:
-        super().__init__(folder, filename="best", monitor="val/score", mode="max", enable_version_counter=False)
-        self.until_now = Path(resumed or folder).with_name("best.ckpt")
+        super().__init__(
+            folder, filename=Path(BEST).stem, monitor="val/score", mode="max", enable_version_counter=False
+        )
+        self.resumed = resumed
+        self.until_now = Path(resumed or folder).with_name(BEST)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """As Lightning; with several processes all must go on, or none.
+
+        Raises:
+            UserError: They have found different checkpoints.
+        """
+        super().setup(trainer, pl_module, stage)
+        if isinstance(trainer.val_check_interval, int):
+            self._save_on_train_epoch_end = False  # Lightning takes an interval of 1 batch for 1.0 epochs
+        if torch.distributed.is_initialized():
+            found: list[str | None] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(found, self.resumed)
+            if len(set(found)) > 1:
+                raise UserError(
+                    f"the processes found different checkpoints ({', '.join(map(str, found))}): a run may just have "
+                    "ended in this folder, or not all machines see it; start again when all do"
+                )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As Lightning, which forgets the best score where the folder has another path than it had."""
         assert self.dirpath is not None
-        here = Path(self.dirpath) / "best.ckpt"
+        here = Path(self.dirpath) / BEST
         if is_first_process() and not here.exists() and self._is_of(self.until_now, state_dict):
             here.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(here) as temporary:
@@ -66,7 +89,7 @@ class LastCheckpoint(Checkpoint):
     """
 
     def __init__(self, folder: Path, every: int) -> None:
-        self.path = folder / "last.ckpt"
+        self.path = folder / LAST
         self.every = every
         self.signal: signal.Signals | None = None
         self.trained = False

@@ -1,9 +1,11 @@
 """What SIGTERM, SIGUSR1 and Ctrl-C do: a run ends in one line, which says what it has saved."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,9 +33,17 @@ class Stopped(SystemExit):
         self.message = f"stopped by {by.name}{told}"
 
 
+HEARD = threading.Event()  # has stop_at_once been called?
+
+
 def stop_at_once(number: int, frame: Any) -> None:
     """Signal handler where nothing has to be saved."""
-    raise Stopped(signal.Signals(number), "; what was written before is whole")
+    HEARD.set()
+    raise _stopped_at_once(number)
+
+
+def _stopped_at_once(number: int) -> Stopped:
+    return Stopped(signal.Signals(number), "; what was written before is whole")
 
 
 def on_signal(handler: Callable[[int, Any], Any]) -> None:
@@ -46,6 +56,12 @@ def on_signal(handler: Callable[[int, Any], Any]) -> None:
 def stoppable(first: bool) -> Iterator[None]:
     """Within, a signal to stop raises Stopped; the `first` process prints its line."""
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    arrived, arrives = os.pipe()
+    os.set_blocking(arrives, False)
+    HEARD.clear()
+    over = threading.Event()
+    threading.Thread(target=_end_a_deaf_process, args=(arrived, over, first), daemon=True).start()
+    descriptor = signal.set_wakeup_fd(arrives, warn_on_full_buffer=False)
     try:
         on_signal(stop_at_once)
         yield
@@ -56,6 +72,22 @@ def stoppable(first: bool) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(descriptor)
+        over.set()
+        os.close(arrives)
+
+
+def _end_a_deaf_process(arrived: int, over: threading.Event, first: bool) -> None:
+    """End the process that is to stop at once and waits in C++, say for other processes, where Python hears nothing."""
+    with open(arrived, "rb", buffering=0) as signals:
+        while byte := signals.read(1):
+            if (number := byte[0]) not in STOP_SIGNALS:
+                continue
+            if not over.wait(PATIENCE) and signal.getsignal(number) is stop_at_once and not HEARD.is_set():
+                stopped = _stopped_at_once(number)
+                if first:
+                    print(stopped.message, file=sys.stderr, flush=True)
+                os._exit(int(stopped.code or 0))
 
 
 class StopTogether(Callback):

@@ -1,9 +1,9 @@
 """Files that are written whole or not at all: nobody finds half of one under its name."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextlib.contextmanager
@@ -12,7 +12,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
     Where the end is not reached it is removed; for what a killed process leaves there is `remove_unfinished`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield temporary
         temporary.replace(path)

@@ -32,8 +32,8 @@ pytestmark = pytest.mark.usefixtures("_project_root")
 
 STATE = {"model.a": torch.arange(300.0), "model.b": torch.ones(2, 3)}
 TABLE = (DEMO / "RTE/dev.tsv").read_bytes()[:2000]
-BLOCK: dict[str, Any] = dict.fromkeys(checkpoint.FIELDS, "x") | {"format": checkpoint.FORMAT}
-BLOCK |= {name: {"x": 1} for name in ("options", "inputs", "backbone")}
+BLOCK: dict[str, Any] = {name: {"x": 1} if kind is dict else "x" for name, kind in checkpoint.FIELDS.items()}
+BLOCK |= {"format": checkpoint.FORMAT}
 
 
 def fuzz(count: int) -> settings:

@@ -65,15 +65,7 @@ MISTAKES = {
     "no interval": (["--trainer.val_check_interval=0"], "val_check_interval is 0; expected a number above 0"),
     "an interval that never ends": (["--trainer.val_check_interval=99"], "less than or equal to the number of the tr"),
     "no epochs": (["--trainer.max_epochs=0"], "trainer.max_epochs is 0: nothing would be trained"),
-    "a strategy that is none of ours": (
-        ["--trainer.strategy=ddp_spawn", "--trainer.devices=2"],
-        "trainer.strategy: expected auto, ddp or, for a backbone larger than one device, sharded",
-    ),
     "a GPU where there is none": (["--trainer.accelerator=cuda"], "without one use --trainer.accelerator cpu"),
-    "machines that nobody starts": (
-        ["--trainer.num_nodes=2", "--trainer.strategy=ddp"],
-        "nothing has started processes on other machines",
-    ),
     "a logger's folder that cannot be made": (
         ["--trainer.logger={class_path: CSVLogger, init_args: {save_dir: /dev/null/x}}"],
         "/dev/null/x: Not a directory; give another path",
@@ -87,6 +79,8 @@ MISTAKES = {
     "a URL": (["--ckpt_path=https://example.com/x.ckpt"], "is a URL; download the file, then give its path"),
     "overfit_batches": (["--trainer.overfit_batches=2"], "use --trainer.limit_train_batches"),
     "run name with a slash": (["--run_name=../x"], "--run_name '../x' is not a folder name"),
+    "the folder above": (["--run_name=.."], "--run_name '..' is not a folder name"),
+    "validation by the clock": (["--trainer.val_check_interval=00:00:01:00"], "is a time; expected batches"),
 }
 
 

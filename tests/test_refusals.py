@@ -94,6 +94,10 @@ def test_a_checkpoint_that_holds_something_else(
             "optimizer_states": [optimizer | {"param_groups": []}]
         },
         "is damaged: a run cannot go on from what it holds (KeyError": {"loops": loops | {"fit_loop": {}}},
+        "is damaged: a run cannot go on from what it holds (ZeroDivisionError": {
+            "optimizer_states": [optimizer | {"param_groups": [optimizer["param_groups"][0] | {"initial_lr": 0}]}]
+        },
+        "block have another form": {checkpoint.BLOCK: block | {"method": ["Compacter"]}},
         "inputs x=1": {checkpoint.BLOCK: block | {"inputs": block["inputs"] | {"x": 1}}},
         "numbers that are not finite": {"state_dict": {n: t * float("nan") for n, t in state["state_dict"].items()}},
     }.items():

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from lit_compacter.cli import main
 from lit_compacter.module import T5Module
 from lit_compacter.stopping import INTERRUPTED, STOPPED
 from tests.cli import command
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -51,15 +55,32 @@ def test_before_training(
     assert not list(tmp_path.iterdir()), "no folder of a run that never began"
 
 
-@pytest.mark.parametrize("number", CODES)
+# Where the signal comes, and with which options → after which step the run stops.
+IN_TRAINING = [
+    *(("training_step", number, [], 1) for number in CODES),
+    ("validation_step", signal.SIGTERM, [], 2),  # at the epoch's end
+    ("validation_step", signal.SIGTERM, ["--trainer.val_check_interval=1", "--save_every=9"], 1),
+]
+
+
+@pytest.mark.parametrize(("hook", "number", "options", "step"), IN_TRAINING)
 def test_in_training(
-    number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    hook: str,
+    number: signal.Signals,
+    options: list[str],
+    step: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    send_at(monkeypatch, "training_step", number)
-    told = told_to_stop(capsys, number, *command("fit", tmp_path, "--run_name=run"))
+    send_at(monkeypatch, hook, number)
+    told = told_to_stop(capsys, number, *command("fit", tmp_path, "--run_name=run", *options))
     last = tmp_path / "run/checkpoints/last.ckpt"
-    assert told.endswith(f" after optimizer step 1; go on with --ckpt_path {last}")
-    assert checkpoint.read(last)["global_step"] == 1
+    assert told.endswith(f" after optimizer step {step}; go on with --ckpt_path {last}")
+    state = checkpoint.read(last)
+    assert state["global_step"] == step
+    (best,) = [callback for name, callback in state["callbacks"].items() if "BestCheckpoint" in name]
+    assert (best["best_model_score"] is not None) == (hook == "validation_step"), "the validation was finished"
 
 
 def test_the_second_interrupt_stops_at_once(
@@ -80,3 +101,23 @@ def test_in_evaluation(
     told_to_stop(capsys, signal.SIGTERM, *command(verb, trained.parent, "--run_name=first", "--ckpt_path=best"))
     made = {path.name for path in trained.rglob("*")} - before
     assert made <= {"config-2.yaml", verb} | {name for name in made if name.startswith("events.")}
+
+
+DEAF = """
+from torch.distributed import TCPStore
+from lit_compacter import stopping
+stopping.PATIENCE = 0.5
+with stopping.stoppable(first=True):
+    print("waiting", flush=True)
+    TCPStore("127.0.0.1", 0, world_size=2, is_master=True, wait_for_workers=True)
+"""
+
+
+def test_while_it_waits_for_other_processes() -> None:
+    """In C++, where Python's handlers are not called."""
+    process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, text=True, stdout=-1, stderr=-1)
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == STOPPED and told == "stopped by SIGTERM; what was written before is whole\n"

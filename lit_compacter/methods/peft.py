@@ -9,6 +9,7 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods.base import Method
 
 OWN_LOOP = ("ADALORA", "POLY")  # need calls or inputs of their own at each step
+NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name, and a checkpoint may name anything
 
 
 @dataclass
@@ -29,6 +30,10 @@ class Peft(Method):
         kinds = {str(name.value): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items() if name not in OWN_LOOP}
         if kind not in kinds:
             raise UserError(f"model.method.config.peft_type is {kind!r}; expected one of {', '.join(kinds)}")
+        if named := [option for option in NAMES_CODE if option in options]:
+            raise UserError(
+                f"model.method.config.{named[0]} names a module to import, for models that are no T5: leave it"
+            )
         try:
             inject_adapter_in_model(kinds[kind](task_type="SEQ_2_SEQ_LM", **options), model)
         except Exception as error:  # PEFT raises whatever its many tuners stumble over
