@@ -144,6 +144,11 @@ class T5Module(LightningModule):
             )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW; its learning rate rises linearly over the warm-up and falls linearly to 0 at the run's end.
+
+        Raises:
+            UserError: The run has no beginning or no end.
+        """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
         if not 0 < self.trainer.estimated_stepping_batches < float("inf"):
@@ -228,6 +233,11 @@ class T5Module(LightningModule):
         state[checkpoint.BLOCK] = self.checkpoint_block()
 
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
+        """Compare the checkpoint with this run before anything of it is used.
+
+        Raises:
+            UserError: It is of another method, backbone or, to resume from, task, or its tensors do not fit.
+        """
         resume = bool(self.trainer.training)
         checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
         theirs = state[checkpoint.BLOCK]

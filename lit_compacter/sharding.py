@@ -21,7 +21,11 @@ class ShardedBackbone(DDPStrategy):
     """
 
     def model_to_device(self) -> None:
-        """Shard block by block on the way to the device."""
+        """Shard block by block on the way to the device.
+
+        Raises:
+            UserError: The method trains everything, so that nothing is left to divide.
+        """
         module = self.lightning_module
         assert isinstance(module, T5Module) and module.model is not None
         model: nn.Module = module.model

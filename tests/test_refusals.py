@@ -1,5 +1,6 @@
 """What a start refuses of earlier runs, of others that go on, and of checkpoints; they are left as they were."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from filelock import FileLock
 from lit_compacter import checkpoint
 from lit_compacter.cli import main
 from tests.cli import command, error
+from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -29,6 +31,17 @@ def test_a_refused_resume_leaves_no_litter(trained: Path, capsys: pytest.Capture
 
 def test_evaluation_needs_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "test needs --ckpt_path" in error(capsys, *command("test", tmp_path))
+
+
+def test_a_tokenizers_own_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, ran = tmp_path / "model", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "config.json").write_bytes((TINY / "config.json").read_bytes())
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nfrom transformers import T5Tokenizer as Own\n")
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", "own.Own"]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(own))
+    message = error(capsys, *command("fit", tmp_path / "runs", f"--model.model_name={folder}"))
+    assert "cannot load the tokenizer" in message and not ran.exists()
 
 
 def test_a_second_fit_does_not_overwrite_the_first(

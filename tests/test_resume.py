@@ -15,7 +15,7 @@ from transformers import AutoConfig
 
 from lit_compacter import checkpoint
 from lit_compacter.parsing import METHOD_NAMES
-from lit_compacter.stopping import STOPPED
+from lit_compacter.stopping import INTERRUPTED, STOPPED
 from tests.cli import losses, run_cli
 from tests.conftest import ROOT, TINY
 
@@ -79,11 +79,13 @@ def assert_same_end(whole: Path, resumed: Path) -> None:
 VALIDATIONS = ["--trainer.val_check_interval=0.375", f"--trainer.callbacks+={EARLY_STOPPING}"]
 ACCUMULATION = ["--trainer.accumulate_grad_batches=3", "--data.batch_size=16"]
 PROCESSES = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
+SHARDED = ["--trainer.devices=2", "--trainer.strategy=sharded", "--data.batch_size=16"]
 MIDDLE = [
     pytest.param([], id="plain", marks=pytest.mark.soak),
     pytest.param(VALIDATIONS, id="validations"),
     pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
     pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
+    pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
 ]
 
 
@@ -108,15 +110,23 @@ def test_killed_and_resumed(more: list[str], tmp_path: Path) -> None:
     assert resumed_losses == {step: loss for step, loss in all_losses.items() if step >= stopped_at}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.soak)])
-def test_told_to_stop(number: signal.Signals, tmp_path: Path) -> None:
-    """It saves after the step at hand, says how to go on, and exits with a code of its own; tests/test_stopping.py."""
-    arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every=3")
+STOPS = [
+    pytest.param(signal.SIGTERM, [], id="one process"),
+    pytest.param(signal.SIGINT, PROCESSES, id="two processes"),
+    pytest.param(signal.SIGUSR1, SHARDED, id="sharded", marks=pytest.mark.soak),
+]
+
+
+@pytest.mark.parametrize(("number", "more"), STOPS)
+def test_told_to_stop(number: signal.Signals, more: list[str], tmp_path: Path) -> None:
+    """The first process is told; all save after the step at hand and end, one says how to go on."""
+    arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every=3", *more)
     process = start(arguments)
     wait_for_step(tmp_path / "run", 3)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == STOPPED
+    assert process.returncode == (INTERRUPTED if number == signal.SIGINT else STOPPED)
+    assert subprocess.run(["pgrep", "-g", str(process.pid)], stdout=subprocess.DEVNULL).returncode == 1, "all ended"
     told = stderr.splitlines()[-1]
     step = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
     assert f"stopped by {number.name} after optimizer step {step};" in told and "--ckpt_path" in told

@@ -48,6 +48,11 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
 
 
+def renamed(tensors: dict[str, torch.Tensor], prefix: str, method: Method) -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with `prefix`, under our names."""
+    return {our_name(k.removeprefix(prefix), method): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
 def close(actual: torch.Tensor, expected: torch.Tensor, relative: float) -> bool:
     """Relative to the tensor's own size: its largest entry."""
     return bool((actual - expected).abs().max() <= relative * expected.abs().max())
@@ -62,13 +67,8 @@ def test_reproduces_the_papers_code(name: str) -> None:
     method.apply(model)
     model.train()
 
-    state = {
-        our_name(k.removeprefix("state."), method): v
-        for k, v in tensors.items()
-        if k.startswith("state.") and not k.endswith(SECOND_NAMES)
-    }
-    model.load_state_dict(state)
-
+    once = {name: tensor for name, tensor in tensors.items() if not name.endswith(SECOND_NAMES)}
+    model.load_state_dict(renamed(once, "state.", method))
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     assert trained == {our_name(n, method) for n in json.loads(metadata["trainable"])}
 
@@ -79,7 +79,7 @@ def test_reproduces_the_papers_code(name: str) -> None:
 
     output.loss.backward()
     parameters = dict(model.named_parameters())
-    gradients = {our_name(k.removeprefix("grad."), method): v for k, v in tensors.items() if k.startswith("grad.")}
+    gradients = renamed(tensors, "grad.", method)
     assert gradients.keys() == trained
     for key, expected in gradients.items():
         actual = parameters[key].grad

@@ -52,6 +52,12 @@ def test_what_is_saved_is_all_it_takes(kind: str) -> None:
         assert torch.equal(again(**batch()).logits, expected)
 
 
+@pytest.mark.parametrize("option", ["megatron_config", "megatron_core"])
+def test_nothing_is_imported_that_a_checkpoint_names(option: str) -> None:
+    with pytest.raises(UserError, match=f"model.method.config.{option} names a module to import"):
+        Peft({"peft_type": "LORA", "target_modules": ["q"], option: "antigravity"}).apply(small_t5("v1.0"))
+
+
 @pytest.mark.parametrize(("kind", "options"), [("VERA", QV), ("PREFIX_TUNING", {"num_virtual_tokens": 4})])
 def test_what_cannot_be_injected_is_refused(kind: str, options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"model.method.config: .*does not support"):
