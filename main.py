@@ -1,4 +1,7 @@
-from lit_compacter.cli import main
+from lit_compacter.stopping import stoppable
+
+with stoppable():  # importing the rest takes seconds, in which a run can be told to stop too
+    from lit_compacter.cli import main
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ import contextlib
 import os
 import traceback
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,19 +105,41 @@ def check(
                 f"the checkpoint was made with {key} {theirs_text}, this run has {key} {ours_text}{names}; "
                 "give the same (--config with the run's own config.yaml does), or another checkpoint"
             )
-    shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    wrong = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    forms = {name: _form(tensor) for name, tensor in checkpoint["state_dict"].items()}
+    wanted = {name: _form(tensor) for name, tensor in state.items()}
+    wrong = sorted(name for name in forms.keys() | wanted.keys() if forms.get(name) != wanted.get(name))
     if wrong:
         name = wrong[0]
         raise UserError(
-            f"the checkpoint's tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
+            f"the checkpoint's tensors do not fit: {name} is {forms.get(name, 'absent')} in it and "
             f"{wanted.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
     if broken := next((n for n, tensor in checkpoint["state_dict"].items() if not tensor.isfinite().all()), None):
         raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another")
-    if resume and not {"loops", "optimizer_states", "lr_schedulers"} <= checkpoint.keys():
-        raise UserError("the checkpoint holds weights only, for evaluation; go on from last.ckpt")
+
+
+def check_progress(checkpoint: Mapping[str, Any], trained: Sequence[Tensor]) -> None:
+    """Refuse a checkpoint that has not all that a run goes on from.
+
+    Args:
+        checkpoint: As `read` returns it.
+        trained: This run's trained tensors, in the optimizer's order.
+
+    Raises:
+        UserError: A part is absent, or a moment of Adam's is not of its tensor's form, or not finite.
+    """
+    parts = ("loops", "callbacks", "optimizer_states", "lr_schedulers")
+    if lacking := [name for name in parts if not checkpoint.get(name)]:
+        raise UserError(f"the checkpoint lacks {', '.join(lacking)}: it is for evaluation only; go on from last.ckpt")
+    for number, state in checkpoint["optimizer_states"][0]["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if _form(state[name]) != _form(trained[number]) or not state[name].isfinite().all() or state["step"] < 1:
+                raise UserError(f"the checkpoint is damaged: {name} of the optimizer's tensor {number} does not fit it")
+
+
+def _form(tensor: Tensor) -> str:
+    """The shape and, where it is none of real numbers, the kind of a tensor."""
+    return str(tuple(tensor.shape)) + ("" if tensor.is_floating_point() else f" of {tensor.dtype}")
 
 
 @contextlib.contextmanager

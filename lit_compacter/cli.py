@@ -16,15 +16,16 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
-from lit_compacter.launching import check_launch, is_first_process
+from lit_compacter.launching import StopTogether, check_launch
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, defaults_from
 from lit_compacter.predictions import PredictionFile
+from lit_compacter.processes import is_first_process
 from lit_compacter.quiet import quieten
 from lit_compacter.reports import DataSummary, RunConfig, TrainableSummary, finish
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
-from lit_compacter.stopping import StopTogether, stoppable
+from lit_compacter.stopping import stoppable
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -134,11 +135,16 @@ class CLI(LightningCLI):
         options, fits = self.options, self.subcommand == "fit"
         if options.trainer.overfit_batches:
             raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
+        if options.trainer.barebones:
+            raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
+        for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):
+            if (options.trainer[name] or 0) < 0:
+                raise UserError(f"trainer.{name} is {options.trainer[name]}; expected a number, 0 or more")
         for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
             if isinstance(value := options.trainer[name], int | float) and value <= 0:
                 raise UserError(f"trainer.{name} is {value}; expected a number above 0")
-        if isinstance(options.trainer.val_check_interval, str | timedelta):  # each process has a clock of its own
-            raise UserError("trainer.val_check_interval is a time; expected batches, so that a run can be repeated")
+        if isinstance(value := options.trainer.val_check_interval, str | timedelta):  # each process has its own clock
+            raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
         for name in ("max_epochs", "max_steps", "limit_train_batches"):
             if fits and options.trainer[name] == 0:
                 raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
@@ -184,8 +190,9 @@ class CLI(LightningCLI):
         except UserError:
             raise
         except ValueError as error:  # jsonargparse's, on a class of the user's choice
-            told = re.search(r"Problem with given class_path.*?(?= - Expected|$)", " ".join(str(error).split()))
-            raise UserError(told[0] if told else first_line(error)) from error
+            said = " ".join(str(error).split())
+            told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", said)
+            raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         data = self.options.data
@@ -212,8 +219,7 @@ def main(args: ArgsType = None) -> None:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     quieten()
     words = command_line(args)
-    first = is_first_process()
-    with stoppable(first), answered(first, debug="--debug" in words):
+    with stoppable(), answered(is_first_process(), debug="--debug" in words):
         verb, known = first_word(args), (*VERBS, "show")
         if verb and verb not in known and not verb.startswith("-"):
             raise UserError(

@@ -28,8 +28,8 @@ class UserError(ValueError):
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest known name, or nothing where none is near."""
-    near = difflib.get_close_matches(given, list(known), n=1)
+    """`; did you mean 'x'?` for the nearest other known name, or nothing where none is near."""
+    near = difflib.get_close_matches(given, [name for name in known if name != given], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -1,19 +1,16 @@
-"""The processes of a run: which one is the first, and whether they were started as the trainer expects."""
+"""The processes of a run: whether they were started as the trainer expects; none of them outlives the others."""
 
 import os
+import subprocess
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.trainer.states import TrainerFn
 
-from lit_compacter.errors import UserError
-
-
-def is_first_process() -> bool:
-    """Is this the process that writes for all, also before a trainer is there to ask?"""
-    return not rank_zero_only.rank  # type: ignore[attr-defined]
+from lit_compacter.errors import UserError, lost_connection
+from lit_compacter.stopping import PATIENCE, on_signal, stop_at_once
 
 
 def launched_processes() -> int | None:
@@ -52,3 +49,26 @@ def check_launch(trainer: Trainer) -> None:
             f"trainer.num_nodes is {trainer.num_nodes}, but nothing has started processes on other machines: start "
             "this with torchrun or srun on each of them, as the head of configs/trainer/multi_node.yaml says"
         )
+
+
+class StopTogether(Callback):
+    """Keeps away Lightning's handler of SIGTERM, which evaluation ignores; ends what the first process has launched."""
+
+    def _listen(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            on_signal(stop_at_once)
+
+    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        known: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        launched = known.copy()
+        known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
+        for process in launched:
+            if not lost_connection(exception):  # else one of them has ended or is about to, and says why
+                process.terminate()
+        for process in launched:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:  # it waits for this one
+                process.kill()

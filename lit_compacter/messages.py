@@ -19,15 +19,15 @@ NO_PATH = r"- Expected a path but .*? either not accessible or invalid - "
 KEYS = re.compile(rf'(?:Parser key "[\w.]+": (?:{NO_PATH})?)+')
 EXPECTED = re.compile(r"Expected an? (?P<types>.*?)\. Got value: ?(?P<value>.*)")
 RESTRICTED = re.compile(
-    r"Not of type (?P<types>\w+): (?:(?P<value>\S+) does not conform|.* to float: (?P<word>.*)|.* 10: (?P<digits>.*)"
-    r"|.*not '(?P<kind>\w+)'$)?"
+    r"Not of type (?P<types>\w+): (?:(?P<value>\S+) (?:does not conform|not a number)|.* to float: (?P<word>.*)"
+    r"|.* 10: (?P<digits>.*)|.*not '(?P<kind>\w+)'$)?"
 )
 CLASS = re.compile(
     r"(?:Expected a dot import path string: |Not a valid subclass of \w+\. Got value: )(?P<value>.*?)"
     r"(?: Subclass types expect.*)?"
 )
 UNION = re.compile(
-    r"Does not validate against any of the Union subtypes Subtypes: \[(?P<types>.*)\] Errors: (?P<errors>.*) "
+    r"Does not validate against any of the Union subtypes Subtypes: \[(?P<types>.*?)\] Errors: (?P<errors>.*) "
     r"Given value type: .*? Given value: ?(?P<value>.*)"
 )
 TYPE = re.compile(r"typing\.Literal\[(?P<values>[^]]*)\]|\w+\[(?P<items>[\w.]+)[^]]*\]|(?:<class ')?(?P<name>[\w.]+)")

@@ -12,7 +12,13 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    PreTrainedTokenizerBase,
+    T5ForConditionalGeneration,
+    get_linear_schedule_with_warmup,
+)
 
 from lit_compacter import checkpoint
 from lit_compacter.backbone import fingerprint, load_backbone
@@ -77,7 +83,7 @@ class T5Module(LightningModule):
         torch.manual_seed(self.seed)
         model = load_backbone(self.model_name, self.pretrained)
         if self.tokenizer is not None:
-            check_tokenizer(self.tokenizer, model.config.vocab_size)
+            check_tokenizer(self.tokenizer, model.config)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
         base = checkpoint.tensors(model)
         self.method.apply(model)
@@ -175,8 +181,8 @@ class T5Module(LightningModule):
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             max_new_tokens=self.max_target_length,
-            do_sample=False,
-            num_beams=1,
+            # transformers' own would have as many layers as the encoder, also where the decoder has more.
+            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
             synced_gpus=self.generate_in_step,
         )
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
@@ -245,6 +251,7 @@ class T5Module(LightningModule):
         if not resume and theirs["task"] not in (self.task.name, *self.task.trained_on):
             warnings.warn(f"the checkpoint was trained on {theirs['task']}", stacklevel=2)
         if resume:
+            checkpoint.check_progress(state, [parameter for parameter in self.parameters() if parameter.requires_grad])
             checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)
             # Lightning saves this, but does not give it to loaders that were made to learn the schedule's length.
             data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]

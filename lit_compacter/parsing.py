@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import math
 import re
+from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +23,9 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
 MOST = 2**31  # what every library that gets a number can count to
+
+# Defaults of Lightning's own callbacks are members of enums.
+yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
 # What jsonargparse says of a name that it does not know.
 UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
@@ -118,7 +123,9 @@ class Parser(LightningArgumentParser):
             return
         super().validate(namespace, *args, **options | {"skip_unset": False})
         for name, value in namespace.items():
-            if isinstance(value, int) and abs(value) >= MOST:
+            if "dict_kwargs" in name.split("."):
+                raise UserError(f"{name} is for classes that take any option; give init_args")
+            if (isinstance(value, int) and abs(value) >= MOST) or value in (math.inf, -math.inf):
                 raise UserError(f"{name} is {value}; expected a number below {MOST:,}")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -140,7 +147,7 @@ class Parser(LightningArgumentParser):
         if match := UNKNOWN_METHOD_OPTION.search(message):
             owner = options.get(match[1])
             return f"; it is an option of {owner}" if owner else did_you_mean(match[1], options)
-        if '"model.method"' in message and "option" not in message:
+        if '"model.method"' in message and "option" not in message and not re.search(r"\w+ is .*; expected", message):
             return "; give the name of a method, or class_path: its name and init_args: its options"
         if match := UNKNOWN_NAME.search(message):
             return did_you_mean(match[1], [*self._known_names(), *(f"model.method.{name}" for name in options)])

@@ -2,17 +2,18 @@
 
 import logging
 import sys
+import threading
 import warnings
 
 import datasets
 from transformers.utils import logging as transformers_logging
 
-from lit_compacter.launching import is_first_process
+from lit_compacter.processes import is_first_process
 
 # Of what Lightning says: advertisements, what the config says too, and what its last line repeats.
 NOISE = (
     *("💡", "GPU available", "TPU available", "Loading `train_dataloader`", "Restoring states", "Loaded model w"),
-    *("Seed set to", "[rank: ", "distributed_backend=", "Initializing distributed: "),
+    *("`Trainer(", "Seed set to", "[rank: ", "distributed_backend=", "Initializing distributed: "),
 )
 SAID_BY = [f"lightning_fabric.utilities.{name}" for name in ("rank_zero", "seed", "distributed")]
 SAID_BY += ["pytorch_lightning.utilities.rank_zero"]
@@ -37,5 +38,12 @@ def quieten() -> None:
     transformers_logging.disable_progress_bar()
     loading = logging.getLogger("transformers.modeling_utils")  # its table of weights that do not fit: ours is a line
     loading.addFilter(lambda record: "LOAD REPORT" not in record.getMessage())
+    threading.excepthook = _thread_failed
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
+
+
+def _thread_failed(told: threading.ExceptHookArgs) -> None:
+    """A logger's thread whose disk is full or gone leaves it to the main thread, which stumbles over the same."""
+    if not isinstance(told.exc_value, OSError):
+        threading.__excepthook__(told)

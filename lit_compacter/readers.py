@@ -79,6 +79,8 @@ def _rows(
     drop_short: bool = False,
 ) -> NumberedRows:
     names = tuple(header) or next(lines, (0, []))[1]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{path}:1: column {twice[0]!r} is there twice")
     for number, values in lines:
         if len(values) == len(names):
             yield number, dict(zip(names, values, strict=True))
@@ -93,13 +95,26 @@ def _read_jsonl(path: Path) -> NumberedRows:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            row = json.loads(line, object_pairs_hook=_unique, parse_constant=_refuse)
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        except (ValueError, RecursionError) as error:
             told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
             raise UserError(f"{path}:{number}: not JSON ({told}); expected one object per line") from error
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: expected a JSON object, in braces")
         yield number, row
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return dict(pairs)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is Python's, write null")
 
 
 def _read_parquet(path: Path) -> NumberedRows:

@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
@@ -24,7 +25,8 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from lit_compacter.errors import UserError
-from lit_compacter.launching import is_first_process, is_one_of_several
+from lit_compacter.launching import is_one_of_several
+from lit_compacter.processes import is_first_process
 from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
@@ -112,8 +114,8 @@ def _reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
     Returns:
         The folder, and whether it is empty and this process's to remove.
     """
-    if name is not None and (name in ("", ".", "..") or Path(name).name != name or "\0" in name):
-        raise UserError(f"--run_name {name!r} is not a folder name; expected one without slashes, not . or ..")
+    if name is not None and (name.startswith("-") or "/" in name or not name.isprintable() or not name.strip(" .")):
+        raise UserError(f"--run_name {name!r} is not a folder name; expected letters, digits, - and _, no slashes")
     launched = is_one_of_several()
     if launched and RUN_NAME in os.environ:
         return root / os.environ[RUN_NAME], False
@@ -213,8 +215,14 @@ def find_checkpoint(given: str | None, folder: Path | None, may_begin: bool) -> 
 
 
 def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Merge `metrics` into the folder's metrics.json, under `results_lock`."""
+    """Merge `metrics` into the folder's metrics.json, under `results_lock`; one that cannot be read is put aside."""
     path = folder / METRICS
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = {}
+    if path.exists():
+        try:
+            known = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError):
+            path.rename(aside := free_path(path))
+            warnings.warn(f"{path} is damaged: it is now {aside.name}, and a new one begins", stacklevel=2)
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")

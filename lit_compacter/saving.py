@@ -13,7 +13,7 @@ from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
 from lit_compacter.checkpoint import read
 from lit_compacter.errors import UserError
-from lit_compacter.launching import is_first_process
+from lit_compacter.processes import is_first_process
 from lit_compacter.run_folder import BEST, LAST
 from lit_compacter.stopping import Stopped, on_signal, stop_at_once
 from lit_compacter.whole import remove_unfinished, written_whole

@@ -1,18 +1,17 @@
-"""What SIGTERM, SIGUSR1 and Ctrl-C do: a run ends in one line, which says what it has saved."""
+"""What SIGTERM, SIGUSR1 and Ctrl-C do: a run ends in one line, which says what it has saved.
+
+It imports nothing that takes long, so that `main.py` can begin with it.
+"""
 
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.trainer.states import TrainerFn
-
-from lit_compacter.errors import lost_connection
+from lit_compacter.processes import is_first_process
 
 STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
 INTERRUPTED = 128 + signal.SIGINT  # a shell's, after Ctrl-C: a loop of runs must end too
@@ -53,20 +52,20 @@ def on_signal(handler: Callable[[int, Any], Any]) -> None:
 
 
 @contextlib.contextmanager
-def stoppable(first: bool) -> Iterator[None]:
-    """Within, a signal to stop raises Stopped; the `first` process prints its line."""
+def stoppable() -> Iterator[None]:
+    """Within, a signal to stop raises Stopped; the first process prints its line."""
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     arrived, arrives = os.pipe()
     os.set_blocking(arrives, False)
     HEARD.clear()
     over = threading.Event()
-    threading.Thread(target=_end_a_deaf_process, args=(arrived, over, first), daemon=True).start()
+    threading.Thread(target=_end_a_deaf_process, args=(arrived, over), daemon=True).start()
     descriptor = signal.set_wakeup_fd(arrives, warn_on_full_buffer=False)
     try:
         on_signal(stop_at_once)
         yield
     except Stopped as stopped:
-        if first:
+        if is_first_process():
             print(stopped.message, file=sys.stderr)
         raise
     finally:
@@ -77,7 +76,7 @@ def stoppable(first: bool) -> Iterator[None]:
         os.close(arrives)
 
 
-def _end_a_deaf_process(arrived: int, over: threading.Event, first: bool) -> None:
+def _end_a_deaf_process(arrived: int, over: threading.Event) -> None:
     """End the process that is to stop at once and waits in C++, say for other processes, where Python hears nothing."""
     with open(arrived, "rb", buffering=0) as signals:
         while byte := signals.read(1):
@@ -85,29 +84,6 @@ def _end_a_deaf_process(arrived: int, over: threading.Event, first: bool) -> Non
                 continue
             if not over.wait(PATIENCE) and signal.getsignal(number) is stop_at_once and not HEARD.is_set():
                 stopped = _stopped_at_once(number)
-                if first:
+                if is_first_process():
                     print(stopped.message, file=sys.stderr, flush=True)
                 os._exit(int(stopped.code or 0))
-
-
-class StopTogether(Callback):
-    """Keeps away Lightning's handler of SIGTERM, which evaluation ignores; ends what the first process has launched."""
-
-    def _listen(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
-            on_signal(stop_at_once)
-
-    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        known: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
-        launched = known.copy()
-        known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
-        for process in launched:
-            if not lost_connection(exception):  # else one of them has ended or is about to, and says why
-                process.terminate()
-        for process in launched:
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:  # it waits for this one
-                process.kill()

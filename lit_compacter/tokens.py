@@ -1,5 +1,6 @@
 """From pairs of texts to tokens: what is too long is cut where it hurts least, and the result is cached."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import datasets
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+import pyarrow
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from lit_compacter.errors import UserError, cannot_load
 
@@ -32,8 +34,8 @@ def tokenised(
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key.hexdigest()}.arrow"
-    if path.exists():
-        return datasets.Dataset.from_file(str(path))
+    if (cached := _cached(path, len(examples))) is not None:
+        return cached
 
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         inputs, cut = source_ids(batch["pieces"], tokenizer, max_source_length)
@@ -49,6 +51,18 @@ def tokenised(
         cache_file_name=str(path),
         desc=f"tokenising {examples[0]['split']}",
     )
+
+
+def _cached(path: Path, rows: int) -> datasets.Dataset | None:
+    """What the cache has; of a file that is not whole nothing, and the file goes."""
+    if not path.exists():
+        return None
+    with contextlib.suppress(pyarrow.ArrowException):
+        cached = datasets.Dataset.from_file(str(path))
+        if len(cached) == rows:
+            return cached
+    path.unlink(missing_ok=True)
+    return None
 
 
 def source_ids(
@@ -108,14 +122,17 @@ def check_writable(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> 
             )
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> None:
-    """Raise UserError where the tokenizer has tokens that the model has not."""
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    """Raise UserError where the tokenizer has tokens that the model has not, or ends and pads with others."""
     largest = max(tokenizer.get_vocab().values())
-    if largest >= vocab_size:
-        raise UserError(
-            f"the tokenizer has tokens up to number {largest}, the model has {vocab_size}: they do not fit; "
-            "give --model.model_name a folder that holds both as they were published"
-        )
+    theirs = {"vocab_size": largest + 1, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    for name, value in theirs.items():
+        of_model = getattr(config, name)
+        if value > of_model if name == "vocab_size" else value != of_model:
+            raise UserError(
+                f"the tokenizer does not fit the model: its {name} is {value}, the model's {of_model}; "
+                "give --model.model_name a folder that holds both as they were published"
+            )
 
 
 @lru_cache(maxsize=4)

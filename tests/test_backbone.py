@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig
+from transformers import BertConfig, T5ForConditionalGeneration
 
 from lit_compacter.backbone import fingerprint, load_backbone
 from lit_compacter.errors import UserError
@@ -47,7 +47,14 @@ def test_v1_1_keeps_its_own_output_layer(tmp_path: Path) -> None:
 
 def test_weights_stored_in_bf16_are_trained_in_float32(tmp_path: Path) -> None:
     small_t5().to(torch.bfloat16).save_pretrained(tmp_path)
-    assert {p.dtype for p in load_backbone(str(tmp_path)).parameters()} == {torch.float32}
+    for pretrained in (True, False):
+        assert {p.dtype for p in load_backbone(str(tmp_path), pretrained).parameters()} == {torch.float32}
+
+
+def small_t5_of(value: float) -> T5ForConditionalGeneration:
+    model = small_t5()
+    nn.init.constant_(model.shared.weight, value)
+    return model
 
 
 def configured(folder: Path, **changes: Any) -> None:
@@ -74,6 +81,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "wider": (lambda folder: configured(folder, d_ff=128), "of another shape (8 such in all)"),
     "no layers": (lambda folder: configured(folder, num_layers=-1), "has num_layers -1; expected 1 or more"),
+    "no padding": (lambda folder: configured(folder, pad_token_id=None), "pad_token_id None; expected a token's"),
+    "no such token": (
+        lambda folder: configured(folder, eos_token_id=10**6),
+        "eos_token_id 1000000; expected a",
+    ),
+    "no decoder": (
+        lambda folder: configured(folder, is_encoder_decoder=False),
+        "is_encoder_decoder False; expected",
+    ),
+    "no numbers": (
+        lambda folder: small_t5_of(float("nan")).save_pretrained(folder),
+        "hold numbers that are not finite, first in shared.weight",
+    ),
     "no number": (lambda folder: configured(folder, d_model="wide"), "'d_model': TypeError: Field 'd_model' expected"),
     "no config": (lambda folder: (folder / "config.json").write_text("[]"), "cannot load the model"),
 }

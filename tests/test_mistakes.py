@@ -79,8 +79,23 @@ MISTAKES = {
     "a URL": (["--ckpt_path=https://example.com/x.ckpt"], "is a URL; download the file, then give its path"),
     "overfit_batches": (["--trainer.overfit_batches=2"], "use --trainer.limit_train_batches"),
     "run name with a slash": (["--run_name=../x"], "--run_name '../x' is not a folder name"),
+    "a run name that is an option": (["--run_name=-x"], "--run_name '-x' is not a folder name"),
+    "no run name to see": (["--run_name= "], "--run_name ' ' is not a folder name"),
+    "bare bones": (["--trainer.barebones=true"], "trainer.barebones keeps no logs and no checkpoints"),
+    "a negative limit": (["--trainer.gradient_clip_val=-1"], "gradient_clip_val is -1; expected a number, 0 or more"),
+    "an infinite number": (["--model.learning_rate=inf"], "learning_rate is inf; expected a number below"),
+    "a truth in place of a number": (["--model.learning_rate=yes"], "learning_rate is yes; expected a number above"),
+    "a list in place of a class": (["--trainer.plugins=[1]"], "CheckpointIO, a LayerSync, a list of Union or null"),
+    "options of no class": (
+        ["--model.method={class_path: Compacter, dict_kwargs: {a: 1}}"],
+        "model.method.dict_kwargs is for classes that take any option; give init_args",
+    ),
+    "an option that a callback refuses": (
+        ["--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/score, mode: up}}"],
+        "trainer: `mode` can be min, max, got up",
+    ),
     "the folder above": (["--run_name=.."], "--run_name '..' is not a folder name"),
-    "validation by the clock": (["--trainer.val_check_interval=00:00:01:00"], "is a time; expected batches"),
+    "validation by the clock": (["--trainer.val_check_interval=00:00:01:00"], "is 00:00:01:00; expected batches"),
 }
 
 
@@ -162,7 +177,7 @@ def test_a_tokenizer_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFix
     (backbone / "config.json").write_text(json.dumps(config | {"vocab_size": 100}))
     options = [f"--model.model_name={backbone}", "--model.pretrained=false"]
     message = error(capsys, *command("fit", tmp_path / "runs", *options))
-    assert "tokens up to" in message and "the model has 100" in message
+    assert "the tokenizer does not fit the model: its vocab_size is 324, the model's 100" in message
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -113,6 +113,18 @@ def test_a_checkpoint_that_holds_something_else(
         "block have another form": {checkpoint.BLOCK: block | {"method": ["Compacter"]}},
         "inputs x=1": {checkpoint.BLOCK: block | {"inputs": block["inputs"] | {"x": 1}}},
         "numbers that are not finite": {"state_dict": {n: t * float("nan") for n, t in state["state_dict"].items()}},
+        "of torch.int64 in it": {"state_dict": {n: t.long() for n, t in state["state_dict"].items()}},
+        "lacks optimizer_states: it is for evaluation only": {"optimizer_states": []},
+        "lacks callbacks": {"callbacks": {}},
+        "exp_avg of the optimizer's tensor 0 does not fit": {
+            "optimizer_states": [optimizer | {"state": {0: optimizer["state"][0] | {"exp_avg": torch.ones(7)}}}]
+        },
+        "exp_avg_sq of the optimizer's tensor 0 does not fit": {
+            "optimizer_states": [
+                optimizer
+                | {"state": {0: {n: t * float("inf") ** (n == "exp_avg_sq") for n, t in optimizer["state"][0].items()}}}
+            ]
+        },
     }.items():
         ckpt = changed(trained, tmp_path / "x.ckpt", **parts)
         assert message in error(capsys, *command("fit", tmp_path / "more", "--trainer.max_epochs=2", ckpt))

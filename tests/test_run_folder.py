@@ -1,5 +1,6 @@
 """Every start has a folder, and takes from it only what it has brought."""
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +92,15 @@ def test_what_runs_leave_that_begin_at_once_is_all_kept(tmp_path: Path) -> None:
     failed.log_to("test")
     fail(failed)
     assert {log for folder in began for log in folder.logs} == set((tmp_path / "run").glob("logs/test/*/*"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]x", "null", "3"])
+def test_damaged_metrics_are_put_aside(content: str, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.warns(UserWarning, match="metrics.json is damaged: it is now metrics-2.json"):
+        run_folder.add_metrics(tmp_path, {"test/score": 0.5})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"test/score": 0.5}
+    assert (tmp_path / "metrics-2.json").read_text() == content
 
 
 def test_logs_of_a_start_that_fails_leave_nothing(tmp_path: Path) -> None:

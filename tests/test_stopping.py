@@ -107,17 +107,29 @@ DEAF = """
 from torch.distributed import TCPStore
 from lit_compacter import stopping
 stopping.PATIENCE = 0.5
-with stopping.stoppable(first=True):
+with stopping.stoppable():
     print("waiting", flush=True)
     TCPStore("127.0.0.1", 0, world_size=2, is_master=True, wait_for_workers=True)
 """
 
 
-def test_while_it_waits_for_other_processes() -> None:
-    """In C++, where Python's handlers are not called."""
-    process = subprocess.Popen([sys.executable, "-c", DEAF], cwd=ROOT, text=True, stdout=-1, stderr=-1)
+def stopped_while_waiting(*words: str, **options: Any) -> str:
+    """What a process says that is told to stop after it has said that it waits."""
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, text=True, stdout=-1, stderr=-1, **options)
     assert process.stdout is not None and process.stdout.readline() == "waiting\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == STOPPED and told == "stopped by SIGTERM; what was written before is whole\n"
+    assert process.returncode == STOPPED
+    return told
+
+
+def test_while_it_waits_for_other_processes() -> None:
+    """In C++, where Python's handlers are not called."""
+    assert stopped_while_waiting("-c", DEAF) == "stopped by SIGTERM; what was written before is whole\n"
+
+
+def test_while_libraries_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("print('waiting', flush=True)\nimport time\ntime.sleep(60)")
+    told = stopped_while_waiting("main.py", "fit", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert told == "stopped by SIGTERM; what was written before is whole\n"

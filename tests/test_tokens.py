@@ -1,5 +1,6 @@
 """What is too long is cut where it hurts least; tokens are cached by content."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ def test_the_real_vocabulary() -> None:
     assert text.startswith("question: Is tea a drink? passage: Tea is a drink.") and text.endswith(" word: tea</s>")
 
 
+def test_a_model_that_has_its_vocabulary_alone(tmp_path: Path) -> None:
+    """As mT5 and UMT5 are on the hub: no tokenizer.json, but spiece.model."""
+    whole = shared("t5-tokenizer")
+    shutil.copy(whole / "spiece.model", tmp_path)
+    shutil.copy(whole / "tokenizer_config.json", tmp_path)
+    text = "".join(LONG)
+    assert load_tokenizer(str(tmp_path))(text).input_ids == load_tokenizer(str(whole))(text).input_ids
+
+
 def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ByT5's tokenizer, which is none of the fast ones."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
@@ -98,6 +108,23 @@ def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: 
     for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
         tokenised(examples, tokenizer, *lengths)
     assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
+
+
+@pytest.mark.parametrize("cut", [100, None])
+def test_a_cut_cache_is_made_again(
+    cut: int | None, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of the file, and where fewer rows are left."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    first = tokenised([example("0")] * 2, tokenizer, 32, 8).to_list()
+    (path,) = (tmp_path / "lit_compacter").iterdir()
+    if cut is not None:
+        os.truncate(path, cut)
+    else:
+        tokenised([example("0")], tokenizer, 32, 8)
+        (shorter,) = {*path.parent.iterdir()} - {path}
+        shorter.replace(path)
+    assert tokenised([example("0")] * 2, tokenizer, 32, 8).to_list() == first
 
 
 def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
