@@ -154,12 +154,19 @@ def test_new_names_never_meet(tmp_path: Path, trained: Path) -> None:
     assert len(list((tmp_path / "more").iterdir())) == 2
 
 
-def test_print_config_and_help() -> None:
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main([*words])
+    assert not stopped.value.code
+    return capsys.readouterr().out
+
+
+def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     override = ["--model.method.phm_dim=8", "--data.batch_size=32", "--trainer.devices=4", "--print_config"]
-    config = yaml.safe_load(run_cli("fit", "--config", "rte.yaml", *override).stdout)
+    config = yaml.safe_load(printed(capsys, "fit", "--config", "rte.yaml", *override))
     assert config["model"]["method"]["init_args"]["phm_dim"] == 8
     assert config["data"]["batch_size"] == 32 and int(config["trainer"]["devices"]) == 4
-    text = " ".join(run_cli("fit", "--help").stdout.split())
+    text = " ".join(printed(capsys, "fit", "--help").split())
     for words in (
         "Longest input in tokens",
         "Peak learning rate of AdamW",
@@ -168,7 +175,7 @@ def test_print_config_and_help() -> None:
     ):
         assert words in text
     assert "weights_only" not in text and "--optimizer" not in text
-    text = " ".join(run_cli("fit", "--model.method.help", "Compacter").stdout.split())
+    text = " ".join(printed(capsys, "fit", "--model.method.help", "Compacter").split())
     assert "the number of Kronecker terms" in text and "Model dimension divided by the bottleneck" in text
 
 

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from lit_compacter.cli import main
 from tests.cli import run_cli
 
 
 def fit(root: Path, name: str, *more: str) -> dict[str, float]:
-    """The metrics of demo.yaml as it is, in a real process."""
+    """The metrics of demo.yaml."""
     arguments = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", f"--run_name={name}", *more]
-    result = run_cli("fit", "--config=demo.yaml", f"--trainer.default_root_dir={root}", *arguments)
-    assert result.returncode == 0, result.stderr
+    main(["fit", "--config=demo.yaml", f"--trainer.default_root_dir={root}", *arguments])
     return metrics(root / name)
 
 
@@ -18,6 +20,7 @@ def metrics(folder: Path) -> dict[str, float]:
     return json.loads((folder / "metrics.json").read_text())  # type: ignore[no-any-return]
 
 
+@pytest.mark.usefixtures("_project_root")
 def test_compacter_learns_on_the_pretrained_backbone_only(tmp_path: Path) -> None:
     random = ["--model.pretrained=false", "--trainer.max_epochs=4"]  # it stays by chance in all ten: README's table
     assert fit(tmp_path, "random", *random)["val/best_score"] <= 0.65
@@ -28,5 +31,5 @@ def test_compacter_learns_on_the_pretrained_backbone_only(tmp_path: Path) -> Non
     more = ["--config=demo.yaml", "--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
     assert run_cli("validate", *more, "--run_name=pretrained", "--ckpt_path=last").returncode == 0
     assert metrics(tmp_path / "pretrained")["val/score"] == learned["val/score"]
-    assert run_cli("test", *more, "--run_name=pretrained", "--ckpt_path=best").returncode == 0
+    main(["test", *more, "--run_name=pretrained", "--ckpt_path=best"])
     assert metrics(tmp_path / "pretrained")["test/accuracy"] >= 0.85

@@ -1,4 +1,4 @@
-"""`main.py show`: examples, targets, lengths and cut rows, in a real process and in this one."""
+"""`main.py show`: examples, targets, lengths and cut rows."""
 
 import re
 from pathlib import Path
@@ -7,17 +7,17 @@ import pytest
 
 from lit_compacter.cli import main
 from tests.benchmark import BENCHMARKS
-from tests.cli import run_cli
 from tests.conftest import TINY
 
 
-def test_the_embedded_task() -> None:
-    result = run_cli("show", "--config", "demo.yaml")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("rte: 2,000 examples to train")
-    assert result.stdout.count("source (") == 3 and result.stdout.count("target (") == 3
-    assert re.search(r"0 \(entailment\) +│ 1,029 │ 51\.5 │ █", result.stdout)
-    assert "source tokens, percentiles" in result.stdout and "none is longer than 64 tokens" in result.stdout
+@pytest.mark.usefixtures("_project_root")
+def test_the_embedded_task(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["show", "--config", "demo.yaml"])
+    told = capsys.readouterr().out
+    assert told.startswith("rte: 2,000 examples to train")
+    assert told.count("source (") == 3 and told.count("target (") == 3
+    assert re.search(r"0 \(entailment\) +│ 1,029 │ 51\.5 │ █", told)
+    assert "source tokens, percentiles" in told and "none is longer than 64 tokens" in told
 
 
 @pytest.mark.usefixtures("_project_root")
