@@ -36,7 +36,8 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
         pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
 
     Raises:
-        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights are not what its config needs.
+        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights are not what its config needs or
+            not finite.
     """
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
@@ -86,7 +87,7 @@ def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
 
 
 def _check_weights(name: str, model: nn.Module, found: dict[str, Any]) -> None:
-    """Refuse a model of which a part would be random; transformers only says so."""
+    """Refuse a model of which a part would be random, of which transformers only says so, or is not finite."""
     if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
         raise UserError(
             f"the weights of the model {name!r} do not fit its config.json: {lacking[0]} is absent or of another shape "

@@ -3,7 +3,7 @@
 import contextlib
 import re
 import sys
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,16 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
-from lit_compacter.launching import StopTogether, check_launch
+from lit_compacter.launching import StopTogether, check_launch, terminate_launched_by
 from lit_compacter.module import T5Module
-from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, defaults_from
+from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.processes import is_first_process
 from lit_compacter.quiet import quieten
 from lit_compacter.reports import DataSummary, RunConfig, TrainableSummary, finish
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
-from lit_compacter.stopping import stoppable
+from lit_compacter.stopping import BEFORE_A_SUDDEN_END, stoppable
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -133,21 +133,7 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options, fits = self.options, self.subcommand == "fit"
-        if options.trainer.overfit_batches:
-            raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-        if options.trainer.barebones:
-            raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
-        for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):
-            if (options.trainer[name] or 0) < 0:
-                raise UserError(f"trainer.{name} is {options.trainer[name]}; expected a number, 0 or more")
-        for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
-            if isinstance(value := options.trainer[name], int | float) and value <= 0:
-                raise UserError(f"trainer.{name} is {value}; expected a number above 0")
-        if isinstance(value := options.trainer.val_check_interval, str | timedelta):  # each process has its own clock
-            raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
-        for name in ("max_epochs", "max_steps", "limit_train_batches"):
-            if fits and options.trainer[name] == 0:
-                raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
+        check_trainer_options(options.trainer, fits)
         folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
         self.folder = self.until_the_end.enter_context(folder).path
         if fits and options.ckpt_path == "last":
@@ -198,6 +184,7 @@ class CLI(LightningCLI):
         data = self.options.data
         with lack_of_resources(data.batch_size, data.max_source_length), checkpoint.restored(self.ckpt_path):
             check_launch(self.trainer)
+            BEFORE_A_SUDDEN_END.append(partial(terminate_launched_by, self.trainer))
             super()._run_subcommand(subcommand)
             if self.trainer.is_global_zero:
                 finish(self.trainer, self.folder, subcommand)

@@ -4,13 +4,15 @@ import os
 import subprocess
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lit_compacter.errors import UserError, lost_connection
 from lit_compacter.stopping import PATIENCE, on_signal, stop_at_once
+
+ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
 
 
 def launched_processes() -> int | None:
@@ -37,18 +39,33 @@ def check_launch(trainer: Trainer) -> None:
         strategy.launcher, _MultiProcessingLauncher
     ):
         raise UserError("trainer.strategy: expected auto, ddp or, for a backbone larger than one device, sharded")
-    launched = launched_processes() or trainer.world_size
-    if launched != trainer.world_size:
-        raise UserError(
-            f"torchrun or SLURM has started {launched} processes, but trainer.devices × trainer.num_nodes is "
-            f"{trainer.world_size}; give --trainer.strategy ddp, and --trainer.devices as they are on one machine"
-        )
     environment = strategy.cluster_environment if isinstance(strategy, DDPStrategy) else None
+    if environment is not None and not isinstance(environment, ENVIRONMENTS):
+        raise UserError(f"processes were started by {type(environment).__name__}: expected torchrun, srun or Lightning")
+    launched, wanted = launched_processes(), trainer.num_devices * trainer.num_nodes
+    starts_them_itself = environment is not None and not environment.creates_processes_externally
+    if launched not in (None, wanted) and not starts_them_itself:
+        raise UserError(
+            f"torchrun or SLURM has started {launched} processes, but trainer.devices × trainer.num_nodes is {wanted}; "
+            "give --trainer.strategy ddp, and --trainer.devices as they are on one machine. In a SLURM job start with "
+            "srun what --ntasks counts"
+        )
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment):
         raise UserError(
             f"trainer.num_nodes is {trainer.num_nodes}, but nothing has started processes on other machines: start "
             "this with torchrun or srun on each of them, as the head of configs/trainer/multi_node.yaml says"
         )
+
+
+def launched_by(trainer: Trainer) -> "list[subprocess.Popen[bytes]]":
+    """What this process itself has launched."""
+    return getattr(trainer.strategy.launcher, "procs", [])
+
+
+def terminate_launched_by(trainer: Trainer) -> None:
+    """Tell what this process itself has launched to stop."""
+    for process in launched_by(trainer):
+        process.terminate()
 
 
 class StopTogether(Callback):
@@ -61,7 +78,7 @@ class StopTogether(Callback):
     on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        known: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
+        known = launched_by(trainer)
         launched = known.copy()
         known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
         for process in launched:

@@ -12,13 +12,8 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from transformers import (
-    DynamicCache,
-    EncoderDecoderCache,
-    PreTrainedTokenizerBase,
-    T5ForConditionalGeneration,
-    get_linear_schedule_with_warmup,
-)
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from lit_compacter import checkpoint
 from lit_compacter.backbone import fingerprint, load_backbone
@@ -91,8 +86,8 @@ class T5Module(LightningModule):
         self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
         self.model = model
         # Every process has built the same frozen tensors; what is trained alone is communicated.
-        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
-        fixed = frozen | dict(self.named_buffers()).keys()
+        fixed = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        fixed |= dict(self.named_buffers()).keys()
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, fixed)
 
     def setup(self, stage: str) -> None:
@@ -108,8 +103,7 @@ class T5Module(LightningModule):
     # Training
 
     def on_train_batch_start(self, batch: "Batch", batch_idx: int) -> None:
-        # Dropout is a function of where in the run we are and not of what ran before, so nothing but integers needs
-        # to be saved for a resumed run to repeat it.
+        # Dropout is a function of where in the run we are and not of what ran before: a resumed run repeats it.
         where = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0]))
 
@@ -181,8 +175,7 @@ class T5Module(LightningModule):
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             max_new_tokens=self.max_target_length,
-            # transformers' own would have as many layers as the encoder, also where the decoder has more.
-            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # the default has the encoder's depth
             synced_gpus=self.generate_in_step,
         )
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
@@ -246,10 +239,9 @@ class T5Module(LightningModule):
         """
         resume = bool(self.trainer.training)
         checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
-        theirs = state[checkpoint.BLOCK]
-        self.majority = theirs["majority"]
-        if not resume and theirs["task"] not in (self.task.name, *self.task.trained_on):
-            warnings.warn(f"the checkpoint was trained on {theirs['task']}", stacklevel=2)
+        self.majority, task = (state[checkpoint.BLOCK][name] for name in ("majority", "task"))
+        if not resume and task not in (self.task.name, *self.task.trained_on):
+            warnings.warn(f"the checkpoint was trained on {task}", stacklevel=2)
         if resume:
             checkpoint.check_progress(state, [parameter for parameter in self.parameters() if parameter.requires_grad])
             checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)

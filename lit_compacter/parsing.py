@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile
+from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean
@@ -74,6 +74,30 @@ def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
     return model | {f"data.{name}": value for name, value in inputs.items()}
 
 
+def check_trainer_options(trainer: Namespace, fits: bool) -> None:
+    """Refuse what Lightning takes and our runs cannot keep, or what would train nothing.
+
+    Args:
+        trainer: The trainer's options.
+        fits: Is it to train?
+    """
+    if trainer.overfit_batches:
+        raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
+    if trainer.barebones:
+        raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
+    if not isinstance(value := trainer.val_check_interval, int | float | None):  # a time: each process has a clock
+        raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
+    for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):
+        if (trainer[name] or 0) < 0:
+            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number, 0 or more")
+    for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+        if trainer[name] is not None and trainer[name] <= 0:
+            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number above 0")
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if fits and trainer[name] == 0:
+            raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
+
+
 class ConfigFile(ActionConfigFile):
     """`--config rte.yaml` finds `configs/rte.yaml`."""
 
@@ -123,7 +147,7 @@ class Parser(LightningArgumentParser):
             return
         super().validate(namespace, *args, **options | {"skip_unset": False})
         for name, value in namespace.items():
-            if "dict_kwargs" in name.split("."):
+            if name.startswith("model.") and "dict_kwargs" in name.split("."):
                 raise UserError(f"{name} is for classes that take any option; give init_args")
             if (isinstance(value, int) and abs(value) >= MOST) or value in (math.inf, -math.inf):
                 raise UserError(f"{name} is {value}; expected a number below {MOST:,}")

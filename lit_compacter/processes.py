@@ -2,9 +2,9 @@
 
 import os
 
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # as torchrun, Lightning and SLURM number what they start
-
 
 def is_first_process() -> bool:
     """Is this the process that writes and speaks for all, also before a trainer is there to ask?"""
-    return all(os.environ.get(name, "0") == "0" for name in RANKS)
+    # As torchrun and Lightning number what they start; within a SLURM job too, whose own number may be another.
+    numbers = [os.environ[name] for name in ("RANK", "LOCAL_RANK") if name in os.environ]
+    return set(numbers or [os.environ.get("SLURM_PROCID", "0")]) == {"0"}

@@ -79,8 +79,8 @@ def _rows(
     drop_short: bool = False,
 ) -> NumberedRows:
     names = tuple(header) or next(lines, (0, []))[1]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"{path}:1: column {twice[0]!r} is there twice")
+    if twice := [name for name in names if name and names.count(name) > 1]:  # spreadsheets end with nameless ones
+        raise UserError(f"{path}:1: column {twice[0]!r} is there twice; rename one")
     for number, values in lines:
         if len(values) == len(names):
             yield number, dict(zip(names, values, strict=True))
@@ -95,7 +95,7 @@ def _read_jsonl(path: Path) -> NumberedRows:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_unique, parse_constant=_refuse)
+            row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_value)
             if "\\u" in line:
                 json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
         except (ValueError, RecursionError) as error:
@@ -113,8 +113,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is Python's, write null")
+def _no_value(constant: str) -> None:
+    """Of NaN and the infinities, which Python writes and JSON has not."""
 
 
 def _read_parquet(path: Path) -> NumberedRows:

@@ -15,7 +15,7 @@ from lit_compacter.checkpoint import read
 from lit_compacter.errors import UserError
 from lit_compacter.processes import is_first_process
 from lit_compacter.run_folder import BEST, LAST
-from lit_compacter.stopping import Stopped, on_signal, stop_at_once
+from lit_compacter.stopping import HEARD, Stopped, on_signal, stop_at_once
 from lit_compacter.whole import remove_unfinished, written_whole
 
 
@@ -114,6 +114,7 @@ class LastCheckpoint(Checkpoint):
             )
 
     def _told_to_stop(self, number: int, frame: Any) -> None:
+        HEARD.set()
         self.signal = signal.Signals(number)
         if self.signal == signal.SIGINT:
             signal.signal(number, stop_at_once)

@@ -16,7 +16,7 @@ from lit_compacter.processes import is_first_process
 STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
 INTERRUPTED = 128 + signal.SIGINT  # a shell's, after Ctrl-C: a loop of runs must end too
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # two of SLURM, Kubernetes and spot instances; Ctrl-C
-PATIENCE = 10  # seconds that a launched process has to end by itself
+PATIENCE = 10  # seconds that a process has to end by itself
 
 
 class Stopped(SystemExit):
@@ -32,7 +32,8 @@ class Stopped(SystemExit):
         self.message = f"stopped by {by.name}{told}"
 
 
-HEARD = threading.Event()  # has stop_at_once been called?
+HEARD = threading.Event()  # has Python called a handler?
+BEFORE_A_SUDDEN_END: list[Callable[[], None]] = []  # called where the process is ended while it hears nothing
 
 
 def stop_at_once(number: int, frame: Any) -> None:
@@ -46,7 +47,7 @@ def _stopped_at_once(number: int) -> Stopped:
 
 
 def on_signal(handler: Callable[[int, Any], Any]) -> None:
-    """Call `handler` when the process is told to stop."""
+    """Call `handler`, which sets HEARD, when the process is told to stop."""
     for number in STOP_SIGNALS:
         signal.signal(number, handler)
 
@@ -58,6 +59,7 @@ def stoppable() -> Iterator[None]:
     arrived, arrives = os.pipe()
     os.set_blocking(arrives, False)
     HEARD.clear()
+    BEFORE_A_SUDDEN_END.clear()
     over = threading.Event()
     threading.Thread(target=_end_a_deaf_process, args=(arrived, over), daemon=True).start()
     descriptor = signal.set_wakeup_fd(arrives, warn_on_full_buffer=False)
@@ -86,4 +88,6 @@ def _end_a_deaf_process(arrived: int, over: threading.Event) -> None:
                 stopped = _stopped_at_once(number)
                 if is_first_process():
                     print(stopped.message, file=sys.stderr, flush=True)
+                for call in BEFORE_A_SUDDEN_END:
+                    call()
                 os._exit(int(stopped.code or 0))

@@ -57,7 +57,7 @@ def _cached(path: Path, rows: int) -> datasets.Dataset | None:
     """What the cache has; of a file that is not whole nothing, and the file goes."""
     if not path.exists():
         return None
-    with contextlib.suppress(pyarrow.ArrowException):
+    with contextlib.suppress(pyarrow.ArrowException, OSError):
         cached = datasets.Dataset.from_file(str(path))
         if len(cached) == rows:
             return cached

@@ -95,6 +95,7 @@ MISTAKES = {
         "trainer: `mode` can be min, max, got up",
     ),
     "the folder above": (["--run_name=.."], "--run_name '..' is not a folder name"),
+    "validation by the minute": (["--trainer.val_check_interval={minutes: 1}"], "{'minutes': 1}; expected batches"),
     "validation by the clock": (["--trainer.val_check_interval=00:00:01:00"], "is 00:00:01:00; expected batches"),
 }
 

@@ -17,6 +17,8 @@ def write(path: Path, text: str | bytes) -> Path:
 
 
 def test_csv(tmp_path: Path) -> None:
+    ((_, row),) = read_rows(write(tmp_path / "ends.csv", "a,b,,\n1,2,,\n"))
+    assert row == {"a": "1", "b": "2", "": ""}
     path = write(tmp_path / "x.csv", '\ufeffa,b\r\n"He said ""no","🙂\tx"\r\n\r\n,"two\nlines"\r\n')
     assert list(read_rows(path)) == [(2, ROWS[0]), (5, ROWS[1])]
 
@@ -40,6 +42,8 @@ def test_long_texts_and_stray_carriage_returns(tmp_path: Path) -> None:
 
 
 def test_jsonl(tmp_path: Path) -> None:
+    ((_, row),) = read_rows(write(tmp_path / "nan.jsonl", '{"a": NaN, "b": [Infinity, 1]}'))
+    assert row == {"a": None, "b": [None, 1]}
     path = write(tmp_path / "x.jsonl", '\ufeff{"a": "He said \\"no", "b": "🙂\\tx"}\n\n{"a": "", "b": "two\\nlines"}')
     assert list(read_rows(path)) == [(1, ROWS[0]), (3, ROWS[1])]
 
@@ -67,7 +71,6 @@ def test_parquet(tmp_path: Path) -> None:
         ("x.csv", 'a,b\n1,"open\n', r"x.csv:2: unexpected end of data"),
         ("x.csv", "a,b,a\n1,2,3\n", r"x.csv:1: column 'a' is there twice"),
         ("x.jsonl", '{"a": 1, "a": 2}\n', r"x.jsonl:1: not JSON \('a' is there twice\)"),
-        ("x.jsonl", '{"a": NaN}\n', r"x.jsonl:1: not JSON \(NaN is Python's, write null\)"),
         ("x.jsonl", '{"a": "\\ud800"}\n', r"x.jsonl:1: not JSON \('utf-8' codec can't encode"),
         ("x.jsonl", '{"a": ' + "1" * 5000 + "}\n", r"x.jsonl:1: not JSON \(Exceeds the limit"),
         ("x.parquet", "PAR1 no", r"x.parquet is not a parquet file"),

@@ -129,14 +129,12 @@ def test_a_checkpoint_that_holds_something_else(
         ckpt = changed(trained, tmp_path / "x.ckpt", **parts)
         assert message in error(capsys, *command("fit", tmp_path / "more", "--trainer.max_epochs=2", ckpt))
         assert not list((tmp_path / "more").iterdir())
-    assert "'inputs' has x, which is no option" in error(
-        capsys,
-        *command(
-            "test",
-            tmp_path / "more",
-            changed(trained, tmp_path / "x.ckpt", **{checkpoint.BLOCK: block | {"inputs": {"x": 1}}}),
-        ),
-    )
+
+
+def test_inputs_that_are_no_options(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    block = checkpoint.read(trained / "checkpoints/last.ckpt")[checkpoint.BLOCK] | {"inputs": {"x": 1}}
+    ckpt = changed(trained, tmp_path / "x.ckpt", **{checkpoint.BLOCK: block})
+    assert "'inputs' has x, which is no option" in error(capsys, *command("test", tmp_path / "more", ckpt))
 
 
 def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,7 @@ from lit_compacter.parsing import METHOD_NAMES
 from lit_compacter.stopping import INTERRUPTED, STOPPED
 from tests.cli import losses, run_cli
 from tests.conftest import ROOT, TINY
-
-EPOCHS = 4
-EARLY_STOPPING = "{class_path: EarlyStopping, init_args: {monitor: val/score, mode: max, patience: 9}}"
-
-
-def command(root: Path, name: str, *more: str) -> list[str]:
-    return [
-        *(sys.executable, str(ROOT / "main.py"), "fit", "--config", "demo.yaml", "--trainer.accelerator=cpu"),
-        *(f"--trainer.max_epochs={EPOCHS}", "--trainer.limit_train_batches=8", "--trainer.limit_val_batches=2"),
-        *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false", "--model.warmup_steps=4"),
-        "--save_every=1",
-        *(f"--trainer.default_root_dir={root}", f"--run_name={name}", *more),
-    ]
+from tests.long_runs import EPOCHS, command, start, wait_for_step
 
 
 def assert_equal(one: Any, other: Any, path: str = "") -> None:
@@ -49,23 +36,6 @@ def assert_equal(one: Any, other: Any, path: str = "") -> None:
         assert one == other, path
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    """A run of its own process group, which a signal can reach whole."""
-    return subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    """Until last.ckpt is of optimizer step `step` or later."""
-    last, deadline = folder / "checkpoints/last.ckpt", time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if last.exists() and checkpoint.read(last)["global_step"] >= step:
-            return
-        time.sleep(0.005)
-    raise AssertionError(f"no checkpoint of step {step} came")
-
-
 def assert_same_end(whole: Path, resumed: Path) -> None:
     """Bit-identical tensors, optimizer, schedule, progress, best score and early stopping."""
     one, other = (checkpoint.read(folder / "checkpoints/last.ckpt") for folder in (whole, resumed))
@@ -76,6 +46,7 @@ def assert_same_end(whole: Path, resumed: Path) -> None:
             assert_equal(state.get(name), other["callbacks"][key].get(name), f"{key} {name}")
 
 
+EARLY_STOPPING = "{class_path: EarlyStopping, init_args: {monitor: val/score, mode: max, patience: 9}}"
 # In the middle of an epoch; some with validations there, with accumulated gradients, in two processes.
 VALIDATIONS = ["--trainer.val_check_interval=0.375", f"--trainer.callbacks+={EARLY_STOPPING}"]
 ACCUMULATION = ["--trainer.accumulate_grad_batches=3", "--data.batch_size=16"]

@@ -34,13 +34,16 @@ def told_to_stop(capsys: pytest.CaptureFixture[str], number: signal.Signals, *ar
     return told
 
 
-def send_at(monkeypatch: pytest.MonkeyPatch, hook: str, number: signal.Signals, times: int = 1) -> None:
-    """The process is told to stop when the module's `hook` is called."""
+def send_at(
+    monkeypatch: pytest.MonkeyPatch, hook: str, number: signal.Signals, times: int = 1, seconds: float = 0
+) -> None:
+    """The process is told to stop when the module's `hook` is called, which then takes so many seconds."""
     unchanged = getattr(T5Module, hook)
 
     def send(module: T5Module, *args: Any, **options: Any) -> Any:
         for _ in range(times):
             os.kill(os.getpid(), number)
+        time.sleep(seconds)
         return unchanged(module, *args, **options)
 
     monkeypatch.setattr(T5Module, hook, send)
@@ -73,7 +76,8 @@ def test_in_training(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    send_at(monkeypatch, hook, number)
+    monkeypatch.setattr("lit_compacter.stopping.PATIENCE", 0.1)
+    send_at(monkeypatch, hook, number, seconds=0.3)
     told = told_to_stop(capsys, number, *command("fit", tmp_path, "--run_name=run", *options))
     last = tmp_path / "run/checkpoints/last.ckpt"
     assert told.endswith(f" after optimizer step {step}; go on with --ckpt_path {last}")
@@ -103,33 +107,34 @@ def test_in_evaluation(
     assert made <= {"config-2.yaml", verb} | {name for name in made if name.startswith("events.")}
 
 
+TOLD = "stopped by SIGTERM; what was written before is whole\n"
 DEAF = """
 from torch.distributed import TCPStore
 from lit_compacter import stopping
 stopping.PATIENCE = 0.5
 with stopping.stoppable():
+    stopping.BEFORE_A_SUDDEN_END.append(lambda: print("the others are told", flush=True))
     print("waiting", flush=True)
     TCPStore("127.0.0.1", 0, world_size=2, is_master=True, wait_for_workers=True)
 """
 
 
-def stopped_while_waiting(*words: str, **options: Any) -> str:
+def stopped_while_waiting(*words: str, **options: Any) -> tuple[str, str]:
     """What a process says that is told to stop after it has said that it waits."""
     process = subprocess.Popen([sys.executable, *words], cwd=ROOT, text=True, stdout=-1, stderr=-1, **options)
     assert process.stdout is not None and process.stdout.readline() == "waiting\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    _, told = process.communicate(timeout=60)
+    told = process.communicate(timeout=60)
     assert process.returncode == STOPPED
     return told
 
 
 def test_while_it_waits_for_other_processes() -> None:
     """In C++, where Python's handlers are not called."""
-    assert stopped_while_waiting("-c", DEAF) == "stopped by SIGTERM; what was written before is whole\n"
+    assert stopped_while_waiting("-c", DEAF) == ("the others are told\n", TOLD)
 
 
 def test_while_libraries_are_imported(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("print('waiting', flush=True)\nimport time\ntime.sleep(60)")
-    told = stopped_while_waiting("main.py", "fit", env=os.environ | {"PYTHONPATH": str(tmp_path)})
-    assert told == "stopped by SIGTERM; what was written before is whole\n"
+    assert stopped_while_waiting("main.py", "fit", env=os.environ | {"PYTHONPATH": str(tmp_path)}) == ("", TOLD)

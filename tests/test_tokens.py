@@ -110,16 +110,16 @@ def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: 
     assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
 
 
-@pytest.mark.parametrize("cut", [100, None])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, None])
 def test_a_cut_cache_is_made_again(
-    cut: int | None, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    share: float | None, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of the file, and where fewer rows are left."""
+    """Within its head or its rows, and where whole rows are lacking."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     first = tokenised([example("0")] * 2, tokenizer, 32, 8).to_list()
     (path,) = (tmp_path / "lit_compacter").iterdir()
-    if cut is not None:
-        os.truncate(path, cut)
+    if share is not None:
+        os.truncate(path, int(share * path.stat().st_size))
     else:
         tokenised([example("0")], tokenizer, 32, 8)
         (shorter,) = {*path.parent.iterdir()} - {path}

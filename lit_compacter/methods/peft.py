@@ -28,7 +28,7 @@ class Peft(Method):
         options = dict(self.config)
         kind = options.pop("peft_type", None)
         kinds = {str(name.value): made for name, made in PEFT_TYPE_TO_CONFIG_MAPPING.items() if name not in OWN_LOOP}
-        if kind not in kinds:
+        if not isinstance(kind, str) or kind not in kinds:
             raise UserError(f"model.method.config.peft_type is {kind!r}; expected one of {', '.join(kinds)}")
         if named := [option for option in NAMES_CODE if option in options]:
             raise UserError(

@@ -58,6 +58,11 @@ def test_nothing_is_imported_that_a_checkpoint_names(option: str) -> None:
         Peft({"peft_type": "LORA", "target_modules": ["q"], option: "antigravity"}).apply(small_t5("v1.0"))
 
 
+def test_a_type_that_is_no_name() -> None:
+    with pytest.raises(UserError, match=r"peft_type is \['LORA'\]; expected one of"):
+        Peft({"peft_type": ["LORA"]}).apply(small_t5("v1.0"))
+
+
 @pytest.mark.parametrize(("kind", "options"), [("VERA", QV), ("PREFIX_TUNING", {"num_virtual_tokens": 4})])
 def test_what_cannot_be_injected_is_refused(kind: str, options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"model.method.config: .*does not support"):
