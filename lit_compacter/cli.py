@@ -3,7 +3,6 @@
 import contextlib
 import re
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
-from lit_compacter.launching import StopTogether, check_launch, terminate_launched_by
+from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
 from lit_compacter.predictions import PredictionFile
@@ -184,7 +183,7 @@ class CLI(LightningCLI):
         data = self.options.data
         with lack_of_resources(data.batch_size, data.max_source_length), checkpoint.restored(self.ckpt_path):
             check_launch(self.trainer)
-            BEFORE_A_SUDDEN_END.append(partial(terminate_launched_by, self.trainer))
+            BEFORE_A_SUDDEN_END.append(lambda: terminate(launched_by(self.trainer)))
             super()._run_subcommand(subcommand)
             if self.trainer.is_global_zero:
                 finish(self.trainer, self.folder, subcommand)

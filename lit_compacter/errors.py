@@ -7,8 +7,9 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning_fabric
 import pytorch_lightning
@@ -31,6 +32,11 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the nearest other known name, or nothing where none is near."""
     near = difflib.get_close_matches(given, [name for name in known if name != given], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def first_twice(names: Sequence[Any]) -> Any:
+    """The first of the names that is there twice, None where none is."""
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def first_line(error: BaseException) -> str:

@@ -62,9 +62,9 @@ def launched_by(trainer: Trainer) -> "list[subprocess.Popen[bytes]]":
     return getattr(trainer.strategy.launcher, "procs", [])
 
 
-def terminate_launched_by(trainer: Trainer) -> None:
-    """Tell what this process itself has launched to stop."""
-    for process in launched_by(trainer):
+def terminate(launched: "list[subprocess.Popen[bytes]]") -> None:
+    """Tell launched processes to stop."""
+    for process in launched:
         process.terminate()
 
 
@@ -81,9 +81,8 @@ class StopTogether(Callback):
         known = launched_by(trainer)
         launched = known.copy()
         known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
-        for process in launched:
-            if not lost_connection(exception):  # else one of them has ended or is about to, and says why
-                process.terminate()
+        if not lost_connection(exception):  # else one of them has ended or is about to, and says why
+            terminate(launched)
         for process in launched:
             try:
                 process.wait(PATIENCE)

@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
-from lit_compacter.errors import UserError, did_you_mean
+from lit_compacter.errors import UserError, did_you_mean, first_twice
 from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
 from lit_compacter.options import InputOptions
@@ -114,9 +114,8 @@ class UniqueKeys(yaml.SafeLoader):
     """Refuses an option that is given twice, of which YAML's readers take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [name.value for name, _ in node.value]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise yaml.MarkedYAMLError(problem=f"{twice[0]} is given twice", problem_mark=node.start_mark)
+        if (twice := first_twice([name.value for name, _ in node.value])) is not None:
+            raise yaml.MarkedYAMLError(problem=f"{twice} is given twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
 
 

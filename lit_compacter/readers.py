@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow
 import pyarrow.parquet
 
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError, first_line, first_twice
 
 Raw: TypeAlias = dict[str, Any]  # a row as the file has it
 NumberedRows: TypeAlias = Iterator[tuple[int, Raw]]
@@ -79,8 +79,8 @@ def _rows(
     drop_short: bool = False,
 ) -> NumberedRows:
     names = tuple(header) or next(lines, (0, []))[1]
-    if twice := [name for name in names if name and names.count(name) > 1]:  # spreadsheets end with nameless ones
-        raise UserError(f"{path}:1: column {twice[0]!r} is there twice; rename one")
+    if twice := first_twice([name for name in names if name]):  # spreadsheets end with nameless ones
+        raise UserError(f"{path}:1: column {twice!r} is there twice; rename one")
     for number, values in lines:
         if len(values) == len(names):
             yield number, dict(zip(names, values, strict=True))
@@ -107,10 +107,10 @@ def _read_jsonl(path: Path) -> NumberedRows:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{twice[0]!r} is there twice")
-    return dict(pairs)
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError(f"{first_twice([name for name, _ in pairs])!r} is there twice")
+    return row
 
 
 def _no_value(constant: str) -> None:

@@ -128,7 +128,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
     theirs = {"vocab_size": largest + 1, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     for name, value in theirs.items():
         of_model = getattr(config, name)
-        if value > of_model if name == "vocab_size" else value != of_model:
+        fits = value <= of_model if name == "vocab_size" else value == of_model
+        if not fits:
             raise UserError(
                 f"the tokenizer does not fit the model: its {name} is {value}, the model's {of_model}; "
                 "give --model.model_name a folder that holds both as they were published"

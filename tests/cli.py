@@ -16,6 +16,10 @@ QUICK = [
     *(f"--trainer.limit_{stage}_batches=2" for stage in ("train", "val", "test", "predict")),
 ]
 
+# What srun gives the first of two processes.
+SLURM = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+SLURM |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+
 
 def command(verb: str, root: Path, *more: str) -> list[str]:
     """The arguments of `verb` on demo.yaml, cut short, with runs under `root`."""

@@ -20,7 +20,7 @@ from lit_compacter.cli import main
 from lit_compacter.methods import Compacter
 from lit_compacter.module import T5Module
 from lit_compacter.stopping import STOPPED
-from tests.cli import losses, run_cli
+from tests.cli import SLURM, losses, run_cli
 from tests.conftest import ROOT, TINY
 
 COUNTS = (1, 2, 3)
@@ -152,8 +152,7 @@ def test_torchrun_and_slurm(tmp_path: Path) -> None:
     last = tmp_path / "run/checkpoints/last.ckpt"
     assert checkpoint.read(last)["global_step"] == 4
 
-    job = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
-    job |= {"SLURM_NODEID": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    job = SLURM | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     long = ["--trainer.max_epochs=1000", "--save_every=5"]
     processes = []
     for rank in ("0", "1"):

@@ -9,11 +9,9 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from lit_compacter.launching import check_launch
 from lit_compacter.processes import is_first_process
-from tests.cli import command, error
+from tests.cli import SLURM, command, error
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "3", "GROUP_RANK": "0"}
-SLURM = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "job", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
-SLURM |= {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
 TWO = ["--trainer.strategy=ddp", "--trainer.devices=2"]
 MACHINES = ["--trainer.strategy=ddp", "--trainer.num_nodes=2"]
 LAUNCHES = {

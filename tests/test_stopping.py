@@ -2,10 +2,10 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -121,7 +121,7 @@ with stopping.stoppable():
 
 def stopped_while_waiting(*words: str, **options: Any) -> tuple[str, str]:
     """What a process says that is told to stop after it has said that it waits."""
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, text=True, stdout=-1, stderr=-1, **options)
+    process = Popen([sys.executable, *words], cwd=ROOT, text=True, stdout=PIPE, stderr=PIPE, **options)
     assert process.stdout is not None and process.stdout.readline() == "waiting\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
