@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,14 @@ class GlueDataModule(LightningDataModule):
         if role == "predict":
             if options.predict_file is not None:
                 path = Path(options.predict_file)
-                return [row | {"split": path.name} for row in from_file(task, path)]
-            return [row | {"split": split} for split in task.leaderboard or ("test",) for row in load(split)]
+                return [replace(row, split=path.name) for row in from_file(task, path)]
+            return [replace(row, split=split) for split in task.leaderboard or ("test",) for row in load(split)]
         split = task.split if options.split == "paper" else task.official
         split_role: Role = role  # type: ignore[assignment]
         rows = split(split_role, load, options.data_seed)
         if not rows:
             raise UserError(f"task {task.name} has too few rows: none is left for {role}")
-        if any(row["label"] is None for row in rows):
+        if any(row.label is None for row in rows):
             raise UserError(
                 f"rows of {task.name} for {role} have no labels; a benchmark's test set is for predict, "
                 "which writes the file that the leaderboard scores"
@@ -154,9 +155,9 @@ class GlueDataModule(LightningDataModule):
         for number, row in enumerate(self._rows(role, load)):
             example = {
                 "pieces": self.task.pieces(row, self.options.add_task_name),
-                "idx": row["idx"],
-                "group": groups.setdefault(row.get("group", number), len(groups)),
-                "split": row.get("split", role),
+                "idx": row.idx,
+                "group": groups.setdefault(number if row.group is None else row.group, len(groups)),
+                "split": row.split or role,
                 "row": number,
             }
             targets = self.task.targets(row)

@@ -35,7 +35,8 @@ class InputOptions:
     """Train on so many rows, drawn by data_seed: fewer are among more, and the held-out sets stay whole."""
 
     source: str | None = None
-    """Task text2text: the input, a template over columns such as "question: {question} context: {context}"."""
+    """Task text2text: the input, a template over columns such as "question: {question} context: {context}". A column
+    may have any name; only those of source and target are read."""
 
     target: str | None = None
     """Task text2text: the column that holds the answer."""
@@ -45,8 +46,9 @@ class InputOptions:
     any text, or any number for pearson, spearman."""
 
     metrics: list[str] | None = None
-    """Task text2text: of accuracy, f1, macro_f1, matthews, exact_match for labels; pearson, spearman for numbers;
-    exact_match, f1, rouge for text. Default: accuracy for labels, exact_match and f1 for text."""
+    """Task text2text: of accuracy, f1, macro_f1, matthews, exact_match for labels, where exact_match counts rows, as
+    accuracy does; pearson, spearman for numbers; exact_match, f1, rouge for text. Default: accuracy for labels,
+    exact_match and f1 for text."""
 
 
 @dataclass(kw_only=True)
@@ -72,8 +74,8 @@ class DataOptions(InputOptions):
     """Task text2text: rows for test and predict."""
 
     predict_file: str | None = None
-    """Any other input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns. Default: the task's test
-    set."""
+    """Any other input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns; others are not read. Its
+    rows are counted from 0. Default: the task's test set."""
 
     trained_on: str | None = None
     """Task that the model was trained on, in whose form a diagnostic set (ax, axb, axg) is put to it. Default: the

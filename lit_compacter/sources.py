@@ -1,20 +1,33 @@
-"""Where rows come from: the hub, the benchmark's own files or the user's. Whichever it is, the same rows come out.
+"""Where rows come from: the hub, the benchmark's own files or the user's. Whichever it is, the same rows come out."""
 
-A row is a dict of the texts that the task's template names, plus `label` (as `Answer.read` gives it; None where it is
-not known), `idx` (the benchmark's own number for the row) and, where rows belong together, `group`.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import datasets
 
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.readers import NumberedRows, Raw, read_rows
 
-Row: TypeAlias = dict[str, Any]
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a task. What the program adds is kept apart from the columns, so a column may have any name.
+
+    Attributes:
+        columns: Column → its value, of the columns that the task reads.
+        label: As `Answer.read` returns it; None where it is not known.
+        idx: The benchmark's own number for the row. The user's own rows are counted from 0.
+        group: Rows of the same group belong together. Default: the row belongs to no other.
+        split: The official split, or the file, that the row to predict comes from. Set for predict only.
+    """
+
+    columns: Mapping[str, Any]
+    label: Any
+    idx: Any
+    group: Hashable = None
+    split: str | None = None
 
 
 class MakesRows(Protocol):
@@ -25,10 +38,14 @@ class MakesRows(Protocol):
         """The column that holds the label."""
 
     @property
+    def idx(self) -> str | None:
+        """The column that holds the benchmark's own number for the row, if it has one."""
+
+    @property
     def files(self) -> "Files":
         """The benchmark's own files, or the user's."""
 
-    def row(self, raw: Raw, number: int) -> Row:
+    def row(self, raw: Raw, idx: Any) -> Row:
         """A row of the hub's shape → a row. Raises ValueError where a column is absent or not as it should be."""
 
     def from_hub(self, raw: Raw) -> Raw:
@@ -96,13 +113,12 @@ def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -
 def from_files(task: MakesRows, split: str, data_dir: Path) -> list[Row]:
     """An official split from files. Raises UserError with file and line for a row that is not as it should be."""
     path = task.files.path(data_dir, split)
-    return list(_labelled(task, task.files.read(path, split), split, path))
+    return list(_labelled(task, task.files.read(path, split), split, path, task.idx))
 
 
 def from_file(task: MakesRows, path: Path) -> list[Row]:
-    """Rows with the hub's columns from any file, numbered from 0."""
-    raws = ((line, {k: v for k, v in raw.items() if k != "idx"}) for line, raw in read_rows(path))
-    return list(_labelled(task, raws, "test", path))
+    """Rows with the hub's columns from any file, numbered from 0. Other columns are not read."""
+    return list(_labelled(task, read_rows(path), "test", path))
 
 
 def from_hub(task: MakesRows, repository: str, configuration: str, split: str) -> list[Row]:
@@ -115,21 +131,32 @@ def from_hub(task: MakesRows, repository: str, configuration: str, split: str) -
             "offline, give the benchmark's own files and a model folder: --data.data_dir DIR --model.model_name DIR"
         ) from error
     raws = enumerate(map(task.from_hub, data), start=1)
-    return list(_labelled(task, raws, split, f"{repository} ({configuration}, {split})"))
+    return list(_labelled(task, raws, split, f"{repository} ({configuration}, {split})", task.idx))
 
 
-def _labelled(task: MakesRows, raws: NumberedRows, split: str, where: Path | str) -> Iterator[Row]:
+def _labelled(
+    task: MakesRows, raws: NumberedRows, split: str, where: Path | str, idx_column: str | None = None
+) -> Iterator[Row]:
     empty = True
     for number, (line, raw) in enumerate(raws):
-        if not raw:  # left out, but counted
+        if not raw and task.files.drop_short:  # left out, but counted
             continue
         empty = False
         try:
-            row = task.row(raw, number)
-            if row["label"] is None and not split.startswith("test"):
+            row = task.row(raw, number if idx_column is None else _idx(raw.get(idx_column, number)))
+            if row.label is None and not split.startswith("test"):
                 raise ValueError(f"{task.label} is empty" if task.label in raw else task.absent(task.label, raw))
         except ValueError as error:
             raise UserError(f"{where}:{line}: {error}") from error
         yield row
     if empty:
         raise UserError(f"{where} holds no rows")
+
+
+def _idx(value: Any) -> Any:
+    """A benchmark's number for a row: an int, in a table its digits; in MultiRC and ReCoRD several ints by name."""
+    if isinstance(value, dict):
+        return {name: _idx(part) for name, part in value.items()}
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ValueError(f"index {value!r} is not a number")
+    return int(value)

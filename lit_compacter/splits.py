@@ -36,7 +36,7 @@ def halve(role: Role, load: Load, seed: int) -> list[Row]:
         return load("train")
     groups: dict[object, list[Row]] = {}
     for number, row in enumerate(load("validation")):
-        groups.setdefault(row.get("group", number), []).append(row)
+        groups.setdefault(number if row.group is None else row.group, []).append(row)
     order = shuffled(list(groups.values()), seed)
     half = len(order) // 2
     return [row for group in (order[:half] if role == "validation" else order[half:]) for row in group]

@@ -114,7 +114,8 @@ def test_damaged_data(data: bytes, suffix: str, folder: Path) -> None:
         except UserError as error:
             told(error)
         else:
-            assert all(isinstance(row["sentence1"], str) and row["sentence1"] in data.decode() for row in rows)
+            texts = [row.columns["sentence1"] for row in rows]
+            assert all(isinstance(text, str) and text in data.decode() for text in texts)
 
 
 def model_bytes() -> bytes:

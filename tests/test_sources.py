@@ -36,6 +36,7 @@ def rows(name: str, data_dir: Path, split: str = "train") -> list[Row]:
         (HEADER, r"train.tsv holds no rows"),
         ("", r"train.tsv holds no rows"),
         (HEADER + "x\ta\tb\tentailment\n", r"train.tsv:2: index 'x' is not a number"),
+        (HEADER + "-1\ta\tb\tentailment\n", r"train.tsv:2: index '-1' is not a number"),
     ],
 )
 def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
@@ -50,6 +51,7 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
         ("cb", '{"premise": "a", "idx": 0, "label": "neutral"}', r":1: no field 'hypothesis'; found 'premise', 'idx'"),
         ("cb", '{"premise": null, "hypothesis": "b", "label": "neutral"}', r":1: premise is null; expected a text"),
         ("cb", '{"premise": "a", "hypothesis": "b", "idx": "x", "label": "neutral"}', r":1: index 'x' is not a num"),
+        ("cb", '{"premise": "a", "hypothesis": "b", "idx": [1], "label": "neutral"}', r":1: index \[1\] is not a numb"),
         ("cb", '\n{"premise": "a", "hypothesis": "b", "label": 7}', r":2: label is 7; expected one of entail"),
         ("multirc", '{"idx": 0, "passage": {"text": "a"}}', r":1: no field 'questions'"),
         ("multirc", '{"idx": 0, "passage": ["text"]}', r":1: not in the form of the benchmark's files"),
@@ -82,7 +84,7 @@ def test_bad_jsonl(task: str, text: str, message: str, tmp_path: Path) -> None:
 def test_short_rows_of_qqp_are_left_out_as_on_the_hub(tmp_path: Path) -> None:
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"
     write(tmp_path / "QQP/train.tsv", f"{header}\n7\t1\t2\tWho?\n8\t1\t2\tWho?\tWhom?\t1\n")
-    assert rows("qqp", tmp_path) == [{"question1": "Who?", "question2": "Whom?", "idx": 1, "label": "1"}]
+    assert rows("qqp", tmp_path) == [Row({"question1": "Who?", "question2": "Whom?"}, label="1", idx=1)]
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -96,20 +98,20 @@ def test_hub_out_of_reach() -> None:
 
 
 def test_any_file_with_the_tasks_columns(tmp_path: Path) -> None:
-    path = write(tmp_path / "my.jsonl", '{"idx": "a7", "sentence1": "x", "sentence2": "y", "more": 1}\n')
-    assert from_file(TASKS["rte"], path) == [{"sentence1": "x", "sentence2": "y", "idx": 0, "label": None}]
+    path = write(tmp_path / "my.jsonl", '{"idx": "a7", "sentence1": "x", "sentence2": "y", "group": [1], "split": 2}\n')
+    assert from_file(TASKS["rte"], path) == [Row({"sentence1": "x", "sentence2": "y"}, label=None, idx=0)]
     flat = '{"query": "@placeholder ran.", "entities": ["Bob", "Ann"], "passage": "Ann and Bob ran."}\n'
     (row,) = from_file(TASKS["record"], write(tmp_path / "record.jsonl", flat))
-    assert row["entities"] == "Ann, Bob" and row["label"] is None
+    assert row.columns["entities"] == "Ann, Bob" and row.label is None
     bad = '{"query": "@placeholder ran.", "entities": [1], "passage": "Ann ran."}\n'
     with pytest.raises(UserError, match=r"bad.jsonl:1: entities is \[1\]; expected a list of texts"):
         from_file(TASKS["record"], write(tmp_path / "bad.jsonl", bad))
     table = "text,span1_index,span1_text,span2_index,span2_text,label\nAnn saw her.,0,Ann,2,her,\n"
     (row,) = from_file(TASKS["wsc"], write(tmp_path / "wsc.csv", table))
-    assert row["text"] == "* Ann * saw # her #." and row["label"] is None
+    assert row.columns["text"] == "* Ann * saw # her #." and row.label is None
     flat = '{"question": "Who?", "answer": "Ann", "paragraph": "<b>Ann</b> ran.", "label": 1}\n'
     (row,) = from_file(TASKS["multirc"], write(tmp_path / "multirc.jsonl", flat))
-    assert row["paragraph"] == "Ann ran." and row["label"] == "1" and "group" not in row
+    assert row.columns["paragraph"] == "Ann ran." and row.label == "1" and row.group is None
 
 
 OFFICIAL = {
@@ -133,6 +135,6 @@ def test_official_counts(name: str) -> None:
             continue
         found = rows(name, shared("data", str(folder)), split)
         assert len(found) == count
-        assert all((row["label"] is None) == (split == "test") for row in found)
+        assert all((row.label is None) == (split == "test") for row in found)
         if name not in ("multirc", "record", "boolq") and split == "test":
-            assert [row["idx"] for row in found] == list(range(count))
+            assert [row.idx for row in found] == list(range(count))

@@ -13,11 +13,11 @@ ORDER = torch.randperm(7, generator=torch.Generator().manual_seed(42)).tolist()
 
 
 def load(split: str) -> list[Row]:
-    return [{"id": f"{split}{i}"} for i in range(7)]
+    return [Row({}, None, f"{split}{i}") for i in range(7)]
 
 
 def ids(split: Split, role: str, seed: int = 42) -> list[str]:
-    return [row["id"] for row in split(role, load, seed)]  # type: ignore[arg-type]
+    return [row.idx for row in split(role, load, seed)]  # type: ignore[arg-type]
 
 
 def test_halves_are_the_references() -> None:
@@ -28,12 +28,12 @@ def test_halves_are_the_references() -> None:
 
 
 def test_groups_are_halved_whole() -> None:
-    rows = [{"id": i, "group": "abcd"[i // 3]} for i in range(12)]
+    rows = [Row({}, None, i, group="abcd"[i // 3]) for i in range(12)]
     halves = [halve(role, lambda _: rows, 0) for role in ("validation", "test")]  # type: ignore[arg-type]
-    groups = [[row["group"] for row in half] for half in halves]
+    groups = [[row.group for row in half] for half in halves]
     assert all(len(half) == 6 and len(set(half)) == 2 for half in groups) and not set(groups[0]) & set(groups[1])
     for half in halves:
-        assert all(a["id"] + 1 == b["id"] for a, b in itertools.pairwise(half) if a["group"] == b["group"])
+        assert all(a.idx + 1 == b.idx for a, b in itertools.pairwise(half) if a.group == b.group)
 
 
 def test_large_tasks_validate_on_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_large_tasks_validate_on_training_rows(monkeypatch: pytest.MonkeyPatch) 
     assert ids(carve, "validation") == [f"train{ORDER[0]}"]  # no more than a tenth, but one
     assert ids(carve, "train") == [f"train{i}" for i in ORDER[1:]]
     assert ids(carve, "test") == [f"validation{i}" for i in range(7)]
-    many: list[Row] = [{"id": i} for i in range(50)]
+    many: list[Row] = [Row({}, None, i) for i in range(50)]
     assert [len(carve(role, lambda _: many, 0)) for role in ("train", "validation")] == [47, 3]  # type: ignore[arg-type]
 
 

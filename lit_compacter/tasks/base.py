@@ -32,9 +32,10 @@ class Task:
         metrics: Names of `metrics.METRICS` of that kind of answer; `score` is their mean.
         files: The benchmark's own files.
         hub: Repository and configuration on the Hugging Face hub; None where there is none.
-        columns: Columns of the hub's rows that are needed, and what each is. Default: the template's, each a text.
+        columns: Columns of the hub's rows that are read, and what each is. Default: the template's, each a text.
         label: The column that holds the label.
-        prepare: Makes the texts that the template names, and `group` where rows belong together.
+        idx: The column that holds the benchmark's own number for the row. Default: rows are counted from 0.
+        prepare: Makes the columns that the template names, and `group` where rows belong together.
         split: Makes train, validation and test in the paper's way.
         official: The same in the benchmark's own.
         leaderboard: Unlabelled official split → the file that the benchmark's leaderboard takes for it.
@@ -51,7 +52,8 @@ class Task:
     hub: tuple[str, str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     label: str = "label"
-    prepare: Callable[[Raw], Raw] = dict
+    idx: str | None = None
+    prepare: Callable[[Row], Row] = lambda row: row
     split: Split = halve
     official: Split = as_given
     leaderboard: Mapping[str, str] = field(default_factory=dict)
@@ -64,8 +66,8 @@ class Task:
         object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, TEXT))
         object.__setattr__(self, "prefix", self.prefix or self.name)
 
-    def row(self, raw: Raw, number: int) -> Row:
-        """A row of the hub's shape → texts, label, idx (default: its number) and group.
+    def row(self, raw: Raw, idx: Any) -> Row:
+        """A row of the hub's shape → a row. Of `raw` only `columns` and `label` are read.
 
         Raises:
             ValueError: A column is absent, of another type, or the label is none of the task's.
@@ -75,23 +77,16 @@ class Task:
                 raise ValueError(self.absent(name, raw))
             if not IS[kind](raw[name]):
                 raise ValueError(f"{name} is {plain(raw[name])}; expected {kind}")
-        idx = raw.get("idx", number)
-        if isinstance(idx, str):
-            if not idx.isdecimal():
-                raise ValueError(f"index {idx!r} is not a number")
-            idx = int(idx)
-        ready = self.prepare(raw | {"idx": idx})
-        label = ready.get(self.label)
+        label = raw.get(self.label)
         try:
             known = self.answer.read(label)
         except ValueError as error:
             raise ValueError(f"{self.label} is {plain(label)}; expected {error}") from error
-        names = (*self.template.columns, "idx", *(("group",) if "group" in ready else ()))
-        return {name: ready[name] for name in names} | {"label": known}
+        return self.prepare(Row({name: raw[name] for name in self.columns}, known, idx))
 
     def absent(self, name: str, raw: Raw) -> str:
         """What a message says of a column that a row lacks."""
-        return f"no field {name!r}; found {', '.join(map(repr, raw))}{self.hint}"
+        return f"no field {name!r}; found {', '.join(map(repr, raw)) or 'no fields'}{self.hint}"
 
     def from_hub(self, raw: Raw) -> Raw:
         """A row of the hub, its label as files have it."""
@@ -99,7 +94,7 @@ class Task:
 
     def pieces(self, row: Row, add_task_name: bool = False) -> list[str]:
         """The model's input: literal and column texts in turn."""
-        first, *others = self.template.pieces(row)
+        first, *others = self.template.pieces(row.columns)
         return [f"{self.prefix} {first}" if add_task_name else first, *others]
 
     def source(self, row: Row, add_task_name: bool = False) -> str:
@@ -108,7 +103,7 @@ class Task:
 
     def targets(self, row: Row) -> list[str]:
         """Every text that answers the row rightly; none where that is not known."""
-        return self.answer.targets(row["label"])
+        return self.answer.targets(row.label)
 
     def in_form_of(self, other: "Task") -> "Task":
         """The diagnostic set as rows of the task that the model was trained on."""

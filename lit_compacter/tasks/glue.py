@@ -18,6 +18,7 @@ def _glue(name: str, folder: str, **task: Any) -> Task:
     """A task of one test set, whose predictions go to the leaderboard as `<folder>.tsv`."""
     defaults: dict[str, Any] = {
         "hub": ("nyu-mll/glue", name),
+        "idx": "idx",
         "files": tsv(folder),
         "leaderboard": {"test": f"{folder}.tsv"},
     }

@@ -15,6 +15,7 @@ from lit_compacter.templates import Template
 
 OWN = "text2text"
 OPTIONS = ("train_file", "validation_file", "test_file", "source", "target", "labels", "metrics")
+PAIRED = "gender_parity"  # would be 1 whatever the model answers
 DEFAULT_METRICS = {"labels": ("accuracy",), "numbers": ("pearson", "spearman"), "text": ("exact_match", "f1")}
 
 
@@ -22,12 +23,14 @@ def own_task(options: DataOptions) -> Task:
     """The task that `source`, `target`, `labels` and `metrics` describe.
 
     Raises:
-        UserError: Source or target is missing or wrong, or a metric does not fit the kind of answer.
+        UserError: Source or target is missing or wrong, or a metric does not fit the answers or needs pairs of rows.
     """
     if not options.source or not options.target:
         example = '--data.source "question: {question} context: {context}"'
         needed = "--data.target, the column of the answer" if options.source else f"a template of the input: {example}"
         raise UserError(f"task {OWN} needs {needed}")
+    if PAIRED in (options.metrics or ()):
+        raise UserError(f"metric {PAIRED} compares the two rows of a pair; rows of {OWN} have no pairs: leave it out")
     template = Template(options.source)
     answer = _answer(options)
     names = {split: getattr(options, f"{split}_file") for split in ("train", "validation", "test")}

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from lit_compacter.answers import Labels, Text
 from lit_compacter.readers import Raw
-from lit_compacter.sources import jsonl
+from lit_compacter.sources import Row, jsonl
 from lit_compacter.splits import carve, only_test
 from lit_compacter.tasks.base import INDEX, TEXT, TEXTS, Task
 from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
@@ -22,6 +23,7 @@ def _superglue(name: str, folder: str, **task: Any) -> Task:
     """A task whose predictions go to the leaderboard as `<folder>.jsonl`."""
     defaults: dict[str, Any] = {
         "hub": ("aps/super_glue", name),
+        "idx": "idx",
         "files": jsonl(folder),
         "leaderboard": {"test": f"{folder}.jsonl"},
     }
@@ -50,11 +52,11 @@ def multirc_rows(official: Raw) -> Iterator[Raw]:
             } | ({"label": answer["label"]} if "label" in answer else {})
 
 
-def prepare_multirc(row: Raw) -> Raw:
-    """Markup is stripped; the answers to one question are a group."""
-    texts = {name: without_markup(row[name]) for name in ("question", "answer", "paragraph")}
-    idx = row["idx"]
-    return row | texts | ({"group": (idx["paragraph"], idx["question"])} if isinstance(idx, dict) else {})
+def prepare_multirc(row: Row) -> Row:
+    """Markup is stripped; the answers to one question are a group, where the row says which question it is."""
+    texts = {name: without_markup(text) for name, text in row.columns.items()}
+    group = (row.idx["paragraph"], row.idx["question"]) if isinstance(row.idx, dict) else None
+    return replace(row, columns=texts, group=group)
 
 
 @lru_cache(maxsize=64)  # a paragraph comes with each of its answers
@@ -80,15 +82,18 @@ def record_rows(official: Raw) -> Iterator[Raw]:
         }
 
 
-def prepare_record(row: Raw) -> Raw:
+def prepare_record(row: Row) -> Row:
     """Each entity and answer once, in alphabetical order; the highlights become sentences of the passage."""
-    idx = row["idx"]
-    return row | {
-        "entities": ", ".join(sorted(set(row["entities"]))),
-        "answers": sorted(set(row.get("answers", ()))),
-        "passage": without_highlights(row["passage"]),
-        "idx": idx["query"] if isinstance(idx, dict) else idx,
+    texts = {
+        "entities": ", ".join(sorted(set(row.columns["entities"]))),
+        "passage": without_highlights(row.columns["passage"]),
     }
+    return replace(
+        row,
+        columns={**row.columns, **texts},
+        label=row.label and sorted(set(row.label)),
+        idx=row.idx["query"] if isinstance(row.idx, dict) else row.idx,
+    )
 
 
 def without_highlights(passage: str) -> str:
@@ -100,13 +105,14 @@ def without_highlights(passage: str) -> str:
 # WSC: does the pronoun (the second span) mean the noun (the first)?
 
 
-def prepare_wsc(row: Raw) -> Raw:
+def prepare_wsc(row: Row) -> Row:
     """`*` around the first span and `#` around the second, as in T5."""
-    spans = [(int(row[f"span{i}_index"]), row[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
-    text = row["text"]
+    given = row.columns
+    spans = [(int(given[f"span{i}_index"]), given[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
+    text = given["text"]
     for index, span, mark in sorted(spans, reverse=True):  # from the end, so that the other's place stays
         text = marked(text, index, span, mark)
-    return row | {"text": text}
+    return replace(row, columns={"text": text})
 
 
 def marked(text: str, index: int, span: str, mark: str) -> str:
@@ -132,9 +138,9 @@ def _plain(text: str) -> str:
 # Winogender: pairs of sentences that differ in a pronoun's gender
 
 
-def prepare_axg(row: Raw) -> Raw:
+def prepare_axg(row: Row) -> Row:
     """Pairs follow one another; the hub leaves out their number."""
-    return row | {"group": row["idx"] // 2}
+    return replace(row, group=row.idx // 2)
 
 
 SUPERGLUE_TASKS = (

@@ -12,6 +12,7 @@ from lit_compacter.answers import Labels, Number, Text
 from lit_compacter.cli import main
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
+from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.tasks import find_task
 from tests.conftest import DEMO, ROOT, TINY
 from tests.tasks.test_tasks import options
@@ -89,9 +90,68 @@ def test_numbers_and_lists_in_columns(tmp_path: Path) -> None:
     assert "".join(row["pieces"]) == "question: 3 context: true" and row["targets"] == ["Ann", "Bob"]
 
 
+# Names that the program uses for its own purposes, or that other columns might be taken for.
+COLUMNS = ["label", "labels", "split", "idx", "group", "answers", "targets", "row", "input_ids", "length", "columns"]
+COLUMNS += ["pieces", "source", "prediction", "cut", "question", "a.b", "0"]
+UNUSED: list[Any] = [["a", ["b"]], {"a": 1}, 17293822569102704640, None, 1.5, True, "q-000", -1]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_column_may_have_any_name(suffix: str, tmp_path: Path) -> None:
+    """What stands in it arrives as it is: 007 is a text."""
+    rows = [dict.fromkeys(COLUMNS, f"00{i}") | {"verdict": "no yes".split()[i % 2]} for i in range(8)]
+    path = write(tmp_path / f"x{suffix}", rows)
+    files = {"train_file": path, "validation_file": path, "predict_file": path}
+    source = " ".join(f"{name} {{{name}}}" for name in COLUMNS)
+    data = GlueDataModule(**own(source=source, target="verdict", labels=["no", "yes"], max_source_length=512, **files))
+    for role in ("train", "validation", "predict"):
+        data.make(role)
+        for number, row in enumerate(data.data[role].to_list()):
+            assert "".join(row["pieces"]) == " ".join(f"{name} 00{number}" for name in COLUMNS)
+            assert row["targets"] == [("no", "yes")[number % 2]]
+            assert (row["idx"], row["row"], row["group"]) == (number, number, number)
+            assert row["split"] == (f"x{suffix}" if role == "predict" else role)
+
+
+@pytest.mark.parametrize("name", [*COLUMNS, "more"])
+def test_a_column_that_no_option_names_is_not_read(name: str, tmp_path: Path) -> None:
+    """Whatever it holds, and if another row holds something else. The target may have any of the names, too."""
+    rows = [{"text": f"Ann {i}.", "verdict": "yes", name: value} for i, value in enumerate(UNUSED)]
+    (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = GlueDataModule(**own(source="{text}", target="verdict", train_file=str(tmp_path / "x.jsonl")))
+    data.make("train")
+    assert ["".join(pieces) for pieces in data.data["train"]["pieces"]] == [row["text"] for row in rows]
+    path = write(tmp_path / "y.jsonl", [{"text": "Ann.", name: f"my {name}"}])
+    data = GlueDataModule(**own(source="{text}", target=name, train_file=path))
+    data.make("train")
+    assert list(data.data["train"]["targets"]) == [[f"my {name}"]]
+
+
+def test_rows_of_ones_own_have_no_groups(tmp_path: Path) -> None:
+    """So exact_match of labels counts rows, whatever a column is named."""
+    rows = [{"text": f"Ann {i}.", "group": "one", "verdict": "yes"} for i in range(8)]
+    given = {"metrics": ["accuracy", "exact_match"], "labels": ["no", "yes"], "source": "{text}", "target": "verdict"}
+    data = GlueDataModule(**own(test_file=write(tmp_path / "x.csv", rows), **given))
+    data.make("test")
+    metrics = AnswerMetrics(data.task.answer, data.task.metrics)
+    metrics.update(
+        ["yes", "yes", "no", "?"] * 2, *(list(data.data["test"][name]) for name in ("targets", "group", "row"))
+    )
+    assert {name: value.item() for name, value in metrics.compute().items() if name != "invalid"} == {
+        "accuracy": 0.5,
+        "exact_match": 0.5,
+        "score": 0.5,
+    }
+
+
 @pytest.mark.parametrize(
     ("given", "stage", "message"),
     [
+        (
+            {"labels": ["Ann", "Bob"], "metrics": ["gender_parity"]},
+            "fit",
+            "gender_parity compares the two rows of a pa",
+        ),
         ({"source": None}, "fit", r"task text2text needs a template of the input: --data.source"),
         ({"target": None}, "fit", "task text2text needs --data.target, the column of the answer"),
         (
@@ -124,6 +184,11 @@ def test_numbers_and_lists_in_columns(tmp_path: Path) -> None:
         ({}, "predict", "no test rows are given: name their file with --data.test_file"),
         ({"train_file": "none.csv"}, "fit", "no file .*none.csv$"),
         ({"train_file": "empty.csv"}, "fit", "empty.csv holds no rows"),
+        (
+            {"train_file": "braces.jsonl"},
+            "fit",
+            r"braces.jsonl:2: no field 'question'; found no fields; data.so",
+        ),
     ],
 )
 def test_mistakes(given: dict[str, Any], stage: str, message: str, tmp_path: Path, monkeypatch: Any) -> None:
@@ -131,6 +196,7 @@ def test_mistakes(given: dict[str, Any], stage: str, message: str, tmp_path: Pat
     write(Path("train.csv"), ROWS)
     write(Path("validation.csv"), ROWS[:3])
     Path("empty.csv").write_text("question,context,answer\n")
+    Path("braces.jsonl").write_text(json.dumps(ROWS[0]) + "\n{}\n")
     Path("blank.csv").write_text("question,context,answer\nWho?,Ann ran.,Ann\nWho?,Bob ran.,\n")
     files = {"train_file": "train.csv", "validation_file": "validation.csv"}
     with pytest.raises(UserError, match=message):

@@ -1,5 +1,6 @@
 """Each task's text pair, literally; and every task from both sources."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +134,11 @@ def test_text_pair(name: str) -> None:
     raw, source, target = PAIRS[name]
     task = TASKS[name]
     row = task.row(raw, 7)
-    assert row["idx"] == 7
+    assert row.idx == 7
     assert task.source(row) == source
     assert task.source(row, add_task_name=True) == f"{name} {source}"
     assert task.targets(row) == [target]
-    assert task.targets(row | {"label": None}) == []
+    assert task.targets(replace(row, label=None)) == []
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -154,8 +155,8 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
         assert found == from_hub(task, str(tmp_path / "hub"), benchmark.hub, split)
         assert len(found) == COUNTS[split.split("_")[0]]
         labelled = not split.startswith("test") or benchmark.labelled_test
-        assert all((row["label"] is not None) == labelled for row in found)
-        assert {type(row["idx"]) for row in found} == {dict if name == "multirc" else int}
+        assert all((row.label is not None) == labelled for row in found)
+        assert {type(row.idx) for row in found} == {dict if name == "multirc" else int}
 
 
 def test_hard_texts_arrive_whole(tmp_path: Path) -> None:
@@ -163,25 +164,21 @@ def test_hard_texts_arrive_whole(tmp_path: Path) -> None:
         BENCHMARKS[name].write_files(tmp_path)
         return from_files(TASKS[name], split, tmp_path)
 
-    assert first_rows("mrpc")[0]["sentence1"] == 'He said "no'
-    assert first_rows("rte")[1] == {
-        "sentence1": "",
-        "sentence2": "the first text is empty",
-        "label": "not_entailment",
-        "idx": 1,
-    }
-    assert first_rows("copa")[0]["premise"] == "It\trained."
-    assert [row["label"] for row in first_rows("stsb")[:4]] == [3.7, 0.0, 3.75, 4.2]
+    assert first_rows("mrpc")[0].columns["sentence1"] == 'He said "no'
+    texts = {"sentence1": "", "sentence2": "the first text is empty"}
+    assert first_rows("rte")[1] == Row(texts, label="not_entailment", idx=1)
+    assert first_rows("copa")[0].columns["premise"] == "It\trained."
+    assert [row.label for row in first_rows("stsb")[:4]] == [3.7, 0.0, 3.75, 4.2]
     multirc = first_rows("multirc")
-    assert multirc[0]["paragraph"] == "Tom ate. He ate soup. 🙂"
-    assert [row["group"] for row in multirc[:3]] == [(0, 0), (0, 0), (0, 1)]
-    assert first_rows("record")[2]["label"] == ["Ann", "Bob"]
-    assert [row["text"] for row in first_rows("wsc")[:3]] == [
+    assert multirc[0].columns["paragraph"] == "Tom ate. He ate soup. 🙂"
+    assert [row.group for row in multirc[:3]] == [(0, 0), (0, 0), (0, 1)]
+    assert first_rows("record")[2].label == ["Ann", "Bob"]
+    assert [row.columns["text"] for row in first_rows("wsc")[:3]] == [
         "The * C++ (old [x]* book * fell since # it # was big.",
         "* Mark * told Pete's  friend that # he # lied.",
         "When they met, * Ann\nLee * saw # her #.",
     ]
-    assert [row["group"] for row in first_rows("axg", "test")] == [0, 0, 1, 1, 2]
+    assert [row.group for row in first_rows("axg", "test")] == [0, 0, 1, 1, 2]
 
 
 def test_unknown_task() -> None:
@@ -195,7 +192,7 @@ def test_options_of_ones_own_task_are_refused_elsewhere() -> None:
 
 
 def test_diagnostics_take_the_form_of_the_task_that_was_trained() -> None:
-    row = {"sentence1": "A.", "sentence2": "B.", "label": None, "idx": 0}
+    row = Row({"sentence1": "A.", "sentence2": "B."}, label=None, idx=0)
     assert find_task(options(task="axb")).source(row, add_task_name=True) == "axb sentence1: A. sentence2: B."
     as_superglue = find_task(options(task="axb", trained_on="superglue-rte"))
     assert as_superglue.source(row, add_task_name=True) == "superglue-rte premise: A. hypothesis: B."
