@@ -16,7 +16,7 @@ from lit_compacter.answers import Labels
 from lit_compacter.batches import Batch, TrainingBatches, pad
 from lit_compacter.errors import UserError
 from lit_compacter.options import DataOptions
-from lit_compacter.sampling import LengthGroupedBatches, LongestFirstBatches
+from lit_compacter.sampling import EvaluationBatches, LengthGroupedBatches, taken
 from lit_compacter.sources import Row, from_file, from_files, from_hub
 from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
@@ -106,10 +106,33 @@ class GlueDataModule(LightningDataModule):
 
     def _evaluation_loader(self, role: str) -> DataLoader[Batch]:
         # The sampler yields whole batches of row numbers: the data set fetches each in one read.
-        data = self.data[role]
-        batches = LongestFirstBatches(data["length"], self.options.batch_size, *self._place)
         collate = partial(pad, pad_token_id=self.tokenizer.pad_token_id)
-        return DataLoader(dataset=data, sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
+        batches: Any = self._evaluation_batches(role)
+        return DataLoader(dataset=self.data[role], sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
+
+    def _evaluation_batches(self, role: str) -> EvaluationBatches:
+        data, options = self.data[role], self.options
+        limit = self._limit(role)[1]
+        return EvaluationBatches(
+            data["length"], data["group"], options.batch_size, options.data_seed, *self._place, limit=limit
+        )
+
+    def sample(self, role: str) -> str | None:
+        """Of which rows the trainer takes a part, in words; None where it takes all."""
+        (option, limit), total = self._limit(role), len(self.data[role])
+        if role == "train":
+            batches = self.train_dataloader()
+            rows = min(total, taken(len(batches), limit) * batches.sampler.batch_size)
+            drawn = "drawn anew for each epoch"
+        else:
+            rows = len(self._evaluation_batches(role).rows)
+            drawn = "drawn by data.data_seed"
+        return f"{role}: {rows:,} of {total:,} rows, {drawn} (trainer.{option} {limit})" if rows < total else None
+
+    def _limit(self, role: str) -> tuple[str, int | float]:
+        """The trainer's option that limits the batches of a role, and its value."""
+        option = f"limit_{'val' if role == 'validation' else role}_batches"
+        return option, getattr(self.trainer, option) if self.trainer else 1.0
 
     @property
     def _place(self) -> tuple[int, int]:

@@ -68,6 +68,8 @@ class DataSummary(Callback):
         if trainer.is_global_zero:
             for role, rows in data.data.items():
                 console.print(f"{role}: {len(rows):,} examples; {cut_rows(rows, data.options.max_source_length)}")
+                if sample := data.sample(role):
+                    console.print(sample)
 
 
 def cut_rows(rows: Dataset, limit: int) -> str:

@@ -24,6 +24,9 @@ def test_what_a_user_sees(first_run: tuple[Path, str]) -> None:
     assert "6,176 of 1.16 M parameters trained (0.531 %)" in text
     for group in ("adapters", "shared rule", "layer norms"):
         assert group in text
+    told = " ".join(text.split())
+    assert "train: 64 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 2)" in told
+    assert "validation: 64 of 400 rows, drawn by data.data_seed (trainer.limit_val_batches 2)" in told
     (line,) = [line for line in text.splitlines() if line.startswith("test it: ")]
     assert str(folder) in line
 

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pytorch_lightning import Trainer
 from transformers import AutoTokenizer
 
 from lit_compacter.batches import pad
@@ -130,6 +132,32 @@ def test_training_order_follows_the_epoch() -> None:
     loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
     assert first != [batch["idx"] for batch in loader]
     assert torch.tensor([idx for batch in first for idx in batch]).sort().values.equal(torch.arange(2000))
+
+
+LIMITS: list[dict[str, Any]] = [
+    {"limit_val_batches": 2, "limit_test_batches": 2, "limit_predict_batches": 2},
+    {"limit_val_batches": 0.08, "limit_test_batches": 0.08, "limit_predict_batches": 0.16},
+]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path) -> None:
+    """It takes what the sampler drew for it, and the run says what that is."""
+    data = make("rte", DEMO, "fit", "test", "predict")
+    trainer = Trainer(accelerator="cpu", logger=False, limit_train_batches=3, default_root_dir=tmp_path, **limits)
+    data.trainer = trainer
+    for role, total in (("validation", 400), ("test", 400), ("predict", 200)):
+        loader = getattr(data, f"{role.removesuffix('idation')}_dataloader")()
+        name = f"limit_{role.removesuffix('idation')}_batches"
+        assert len(loader) == -(-total // 16), "of which Lightning takes a share"
+        rows = [row for batch in loader for row in batch["row"]]
+        lengths = np.array(data.data[role]["length"])
+        assert len(rows) == 32 and abs(lengths[rows].mean() / lengths.mean() - 1) < 0.05
+        drawn = f"{role}: 32 of {total} rows, drawn by data.data_seed (trainer.{name} {limits[name]})"
+        assert data.sample(role) == drawn
+    assert data.sample("train") == "train: 48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+    data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    assert [data.sample(role) for role in data.data] == [None] * 4
 
 
 @pytest.mark.parametrize(
