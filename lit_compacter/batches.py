@@ -1,6 +1,8 @@
 """Padded batches of tokenised rows: what training and evaluation read, and where training goes on after a stop."""
 
+import warnings
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import datasets
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from lit_compacter.errors import UserError
 from lit_compacter.sampling import LengthGroupedBatches
+from lit_compacter.tokens import digest
 
 IGNORE = -100  # label that the loss leaves out
 
@@ -18,8 +21,8 @@ Batch: TypeAlias = dict[str, Any]
 class TrainingBatches:
     """Padded training batches, resumable: Lightning saves `state_dict` and finds `set_epoch` on the sampler.
 
-    The state says how many batches of which epoch were given; it is all that is needed, since what the sampler gives is
-    a function of seed and epoch.
+    The state says how many batches of which epoch were given. What the sampler gives is a function of seed, epoch and
+    rows, so that is all that is needed as long as these are the same, which the state tells.
 
     Args:
         data: Tokenised rows.
@@ -32,7 +35,7 @@ class TrainingBatches:
         self.sampler = sampler
         self.pad_token_id = pad_token_id
         self.given = 0
-        self.resumed: dict[str, int] | None = None
+        self.resumed: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -52,7 +55,12 @@ class TrainingBatches:
     def _first(self) -> int:
         """Where to begin: after what was given, in the epoch that was left in the middle."""
         resumed, self.resumed = self.resumed, None
-        if resumed is None or resumed["epoch"] != self.sampler.epoch:
+        if resumed is None:
+            return 0
+        middle = resumed["epoch"] == self.sampler.epoch
+        if resumed.get("digest", self.digest) != self.digest:
+            self._changed(resumed["rows"], middle)
+        if not middle:
             return 0
         for name, option in (("batch_size", "data.batch_size × processes"), ("seed", "seed_everything")):
             ours = getattr(self.sampler, name)
@@ -61,13 +69,33 @@ class TrainingBatches:
                     f"the checkpoint is of the middle of an epoch with {option} {resumed[name]}, this run has {ours}; "
                     "keep it, or go on from the end of an epoch"
                 )
-        return resumed["given"]
+        return int(resumed["given"])
 
-    def state_dict(self) -> dict[str, int]:
+    def _changed(self, rows: int, middle: bool) -> None:
+        """Say that the checkpoint was trained on other rows. In the middle of an epoch that is refused."""
+        changed = f"the training rows have changed since the checkpoint ({rows:,} rows then, {len(self.data):,} now)"
+        if middle:
+            raise UserError(
+                f"{changed}, which is of the middle of an epoch: some would be trained on twice and some never. Give "
+                "the rows of then, a checkpoint of an epoch's end, or another --run_name to begin anew"
+            )
+        warnings.warn(f"{changed}; training goes on with those of now", stacklevel=2)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what the model is trained on, row by row."""
+        return digest(self.data, "input_ids", "labels")
+
+    def state_dict(self) -> dict[str, Any]:
         order = {"seed": self.sampler.seed, "batch_size": self.sampler.batch_size}
-        return order | {"epoch": self.sampler.epoch, "given": self.given}
+        return order | {
+            "epoch": self.sampler.epoch,
+            "given": self.given,
+            "rows": len(self.data),
+            "digest": self.digest,
+        }
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.resumed = state
 
 

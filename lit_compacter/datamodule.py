@@ -21,7 +21,7 @@ from lit_compacter.sources import Row, from_file, from_files, from_hub
 from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
 from lit_compacter.tasks.own import warn_of_equal_files
-from lit_compacter.tokens import Example, check_writable, load_tokenizer, tokenised
+from lit_compacter.tokens import Example, check_writable, digest, load_tokenizer, tokenised
 
 
 class GlueDataModule(LightningDataModule):
@@ -36,7 +36,7 @@ class GlueDataModule(LightningDataModule):
         self.options = DataOptions(**options)
         self.task = find_task(self.options)
         self.data: dict[str, datasets.Dataset] = {}
-        self.resumed: dict[str, int] | None = None  # state of the training batches in the checkpoint that is resumed
+        self.resumed: dict[str, Any] | None = None  # state of the training batches in the checkpoint that is resumed
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -138,6 +138,23 @@ class GlueDataModule(LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """Number of this process, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which validation rows best.ckpt was chosen by; the training batches have a state of their own."""
+        return {"validation": self._validation} if "validation" in self.data else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Warn where a run goes on with other validation rows."""
+        if self.trainer and self.trainer.state.fn == "fit" and state["validation"] != self._validation:
+            warnings.warn(
+                "the validation rows have changed since the checkpoint: val/score before and after are not of the "
+                "same rows, and best.ckpt is chosen by both",
+                stacklevel=2,
+            )
+
+    @property
+    def _validation(self) -> str:
+        return digest(self.data["validation"], "input_ids", "labels")
 
     def _load(self, official_split: str) -> list[Row]:
         if self.task.hub is not None and self.options.data_dir is None:

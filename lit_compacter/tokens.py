@@ -65,6 +65,16 @@ def _cached(path: Path, rows: int) -> datasets.Dataset | None:
     return None
 
 
+def digest(data: datasets.Dataset, *columns: str) -> str:
+    """A fingerprint of columns that hold lists of numbers: of every number and where each row ends."""
+    key = hashlib.sha256()
+    for name in columns:
+        chunks = data.data.column(name).chunks
+        for part in (*(chunk.value_lengths() for chunk in chunks), *(chunk.flatten() for chunk in chunks)):
+            key.update(part.to_numpy())
+    return key.hexdigest()
+
+
 def source_ids(
     rows: list[list[str]], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> tuple[list[list[int]], list[int]]:

@@ -1,5 +1,8 @@
 """Training batches: where they go on, and what a process does that has no share."""
 
+import itertools
+from typing import Any
+
 import datasets
 import pytest
 import torch
@@ -12,10 +15,13 @@ ROWS = 29
 STATE = {"epoch": 0, "given": 2, "batch_size": 4, "seed": 0}
 
 
-def batches(batch_size: int = 4, seed: int = 0, rank: int = 0, world_size: int = 1) -> TrainingBatches:
-    columns = {"input_ids": [[i, 1] for i in range(ROWS)], "labels": [[7, 1]] * ROWS, "pieces": [["x"]] * ROWS}
-    columns |= {name: list(range(ROWS)) for name in ("targets", "group", "split", "idx", "row")}
-    sampler = LengthGroupedBatches([2] * ROWS, batch_size, seed, rank, world_size)
+def batches(
+    batch_size: int = 4, seed: int = 0, rank: int = 0, world_size: int = 1, rows: int = ROWS, **changed: list[Any]
+) -> TrainingBatches:
+    columns: dict[str, list[Any]] = {name: list(range(rows)) for name in ("targets", "group", "split", "idx", "row")}
+    columns |= {"input_ids": [[i, 1] for i in range(rows)], "labels": [[7, 1]] * rows, "pieces": [["x"]] * rows}
+    columns |= changed
+    sampler = LengthGroupedBatches([2] * rows, batch_size, seed, rank, world_size)
     return TrainingBatches(datasets.Dataset.from_dict(columns), sampler, pad_token_id=0)
 
 
@@ -48,11 +54,39 @@ def test_a_checkpoint_of_an_epochs_end_begins_the_next() -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("batch_size", 5), ("seed", 1)])
-def test_another_order_in_the_middle_of_an_epoch(option: str, value: int) -> None:
+def test_another_order_in_the_middle_of_an_epoch(option: str, value: Any) -> None:
     resumed = batches(**{option: value})
     resumed.load_state_dict(STATE)
     with pytest.raises(UserError, match=rf"{option}.* {STATE[option]}, this run has {value}; keep it"):
         rows(resumed)
+
+
+OTHER_ROWS: list[dict[str, Any]] = [
+    {"rows": 60},
+    {"rows": 4},  # fewer than were given
+    {"input_ids": [[i + (i == 20), 1] for i in range(ROWS)]},
+    {"input_ids": [[i, 1] for i in reversed(range(ROWS))]},
+    {"input_ids": [[0], [1, 0, 1], *([i, 1] for i in range(2, ROWS))]},  # the same numbers, otherwise divided
+    {"labels": [[8, 1], *[[7, 1]] * (ROWS - 1)]},
+]
+
+
+@pytest.mark.parametrize("changed", OTHER_ROWS)
+def test_other_rows(changed: dict[str, Any]) -> None:
+    """Refused in the middle of an epoch, said at the beginning of one."""
+    stopped = batches()
+    given = iter(stopped)
+    for _ in range(5):
+        next(given)
+    resumed = batches(**changed)
+    resumed.load_state_dict(stopped.state_dict())
+    count = changed.get("rows", ROWS)
+    with pytest.raises(UserError, match=rf"rows have changed .* \(29 rows then, {count} now\), which is of the midd"):
+        rows(resumed)
+    resumed.load_state_dict(stopped.state_dict())
+    resumed.sampler.set_epoch(1)
+    with pytest.warns(UserWarning, match=rf"changed since the checkpoint \(29 rows then, {count} now\); training goes"):
+        assert sorted(itertools.chain(*rows(resumed))) == list(range(count))
 
 
 def test_other_processes_in_the_middle_of_an_epoch() -> None:

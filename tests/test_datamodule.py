@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
 from lit_compacter.batches import pad
@@ -158,6 +159,20 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
     assert data.sample("train") == "train: 48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
     assert [data.sample(role) for role in data.data] == [None] * 4
+
+
+def test_other_validation_rows_after_a_stop(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """They choose best.ckpt. Evaluation may take any rows."""
+    state = make("rte", DEMO, "fit").state_dict()
+    for seed, fn, warned in ((42, "fit", False), (1, "validate", False), (1, "fit", True)):
+        data = make("rte", DEMO, "validate", data_seed=seed)
+        data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+        data.trainer.state.fn = TrainerFn(fn)
+        recwarn.clear()
+        data.load_state_dict(state)
+        told = [str(warning.message) for warning in recwarn]
+        assert any(line.startswith("the validation rows have changed since the checkpoint") for line in told) == warned
+    assert make("rte", DEMO, "test").state_dict() == {}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a start refuses of earlier runs, of others that go on, and of checkpoints; they are left as they were."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from filelock import FileLock
 from lit_compacter import checkpoint
 from lit_compacter.cli import main
 from tests.cli import command, error
-from tests.conftest import TINY
+from tests.conftest import DEMO, TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -144,7 +145,12 @@ def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
     with pytest.raises(SystemExit):
         main(command("fit", tmp_path, "--run_name=run", "--trainer.limit_train_batches=4"))
     monkeypatch.undo()
+    table = (DEMO / "RTE/train.tsv").read_text()
+    (tmp_path / "RTE").mkdir()
+    (tmp_path / "RTE/train.tsv").write_text(table.replace("buys", "sells", 1))
+    shutil.copy(DEMO / "RTE/dev.tsv", tmp_path / "RTE")
     for option, message in (
+        (f"--data.data_dir={tmp_path}", "the training rows have changed since the checkpoint (2,000 rows then, 2,000 "),
         ("--seed_everything=7", "of the middle of an epoch with seed_everything 42, this run has 7; keep it"),
         ("--data.batch_size=8", "with data.batch_size × processes 32, this run has 8; keep it"),
     ):
