@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -23,6 +23,7 @@ from lit_compacter.methods import Method
 from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.options import BACKBONE
 from lit_compacter.tokens import check_tokenizer
+from lit_compacter.warmup import Warmup, get_warmup_steps, warn_if_too_long
 
 if TYPE_CHECKING:
     from lit_compacter.batches import Batch
@@ -38,7 +39,8 @@ class T5Module(LightningModule):
         model_name: Hub name or folder of a T5 (v1.0, v1.1, Flan, mT5, UMT5, ByT5, LongT5). For validate, test and
             predict the checkpoint's is the default.
         learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
-        warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0.
+        warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0. A value
+            below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper: 500.
         weight_decay: AdamW's weight decay.
         pretrained: False starts from random weights of the same architecture: a control, not a way to train.
         seed: Seed of the new parameters and of dropout.
@@ -51,7 +53,7 @@ class T5Module(LightningModule):
         method: Method,
         model_name: str = BACKBONE,
         learning_rate: PositiveFloat = 3e-3,  # type: ignore[valid-type]
-        warmup_steps: NonNegativeInt = 500,  # type: ignore[valid-type]
+        warmup_steps: Warmup = 500,
         weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]
         pretrained: bool = True,
         seed: int = 42,
@@ -61,7 +63,7 @@ class T5Module(LightningModule):
         self.method = method
         # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
         self.learning_rate = float(learning_rate)
-        self.warmup_steps = int(warmup_steps)
+        self.warmup_steps = float(warmup_steps) if 0 < warmup_steps < 1 else int(warmup_steps)
         self.weight_decay = float(weight_decay)
         self.pretrained = pretrained
         self.seed = seed
@@ -157,13 +159,9 @@ class T5Module(LightningModule):
                 "give --trainer.max_epochs, 1 or more"
             )
         steps = int(self.trainer.estimated_stepping_batches)
-        if self.warmup_steps >= steps:
-            warnings.warn(
-                f"the warm-up of {self.warmup_steps} steps is not shorter than the whole run of {steps}: the learning "
-                f"rate never reaches {self.learning_rate:g}; lower --model.warmup_steps or train longer",
-                stacklevel=2,
-            )
-        schedule = get_linear_schedule_with_warmup(optimizer, self.warmup_steps, steps)
+        warmup = get_warmup_steps(self.warmup_steps, steps)
+        warn_if_too_long(warmup, steps, self.learning_rate)
+        schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # Evaluation

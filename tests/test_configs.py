@@ -10,11 +10,13 @@ import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lit_compacter.cli import CLI, VERBS
+from lit_compacter.errors import UserError
 from lit_compacter.methods import METHODS
 from lit_compacter.parsing import CONFIGS
 from lit_compacter.tasks import TASKS
 
 METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
+RECIPE_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("recipes/*.yaml"))
 OTHER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("trainer/*.yaml"))
 
 
@@ -128,6 +130,25 @@ def test_defaults_choose_no_method() -> None:
 def test_trainer_files_compose(file: str) -> None:
     given = yaml.safe_load((CONFIGS / file).read_text())["trainer"]
     assert given.items() <= parse("rte.yaml", file)["trainer"].items()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("file", RECIPE_FILES)
+@pytest.mark.parametrize("task", ["cb.yaml", "copa.yaml", "rte.yaml", "wsc.yaml"])
+def test_recipe_files_compose(task: str, file: str) -> None:
+    """A recipe changes what it names, also in the config that the run keeps, and nothing else of the task's."""
+    given, config, before = yaml.safe_load((CONFIGS / file).read_text()), parse(task, file), parse(task)
+    for section, options in given.items():
+        assert config[section] == before[section] | options  # type: ignore[operator]
+    assert all(config[section] == before[section] for section in config.keys() - given.keys())
+    assert parse(task, "methods/lora.yaml", file)["model"]["warmup_steps"] == given["model"]["warmup_steps"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("given", ["1.5", "-1", "-0.1", "many", "nan"])
+def test_a_warmup_that_is_neither_steps_nor_a_share(given: str) -> None:
+    with pytest.raises(
+        UserError, match=r"model.warmup_steps is .*; expected a share of the run, 0 or more and below 1 o"
+    ):
+        make_parser().parse_args(["fit", "--config=rte.yaml", f"--model.warmup_steps={given}"])
 
 
 def test_verbs_are_lightnings() -> None:

@@ -2,28 +2,46 @@
 
 `python -m lit_compacter.benchmarks.efficiency --out results/efficiency` measures each configs/methods/*.yaml in a
 process of its own, on T5-base with random weights, and writes efficiency.json, efficiency.md and efficiency.png in that
-folder. Started again it measures what is missing.
+folder. Started again it measures what is missing; with other options, versions or another machine it says what differs.
+`--redraw` writes efficiency.md and efficiency.png anew from efficiency.json.
 """
 
 import argparse
+import dataclasses
 import json
-import platform
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
-from transformers import __version__ as transformers_version
 
 from lit_compacter.backbone import load_backbone
-from lit_compacter.benchmarks.results import Result, measure_missing, run, stop_if_missing
+from lit_compacter.benchmarks.figure import draw
+from lit_compacter.benchmarks.results import (
+    MEASURED_WITH,
+    METHOD,
+    TITLES,
+    Result,
+    add_arguments,
+    content,
+    environment,
+    load,
+    measure_missing,
+    measured_alike,
+    place,
+    run,
+    stop_if_missing,
+    table,
+)
 from lit_compacter.checkpoint import names_to_save, tensors
-from lit_compacter.parsing import METHOD_NAMES, load_method
+from lit_compacter.parsing import load_method
 
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 REFERENCE = "full"
@@ -67,6 +85,12 @@ def measure(name: str, options: argparse.Namespace) -> Result:
     }
 
 
+def method_options(name: str) -> dict[str, Any]:
+    """A method's class and options, as they are built."""
+    method: Any = load_method(name)
+    return {"class": type(method).__name__} | dataclasses.asdict(method)
+
+
 def random_t5(name: str | None) -> T5ForConditionalGeneration:
     """A T5 with random weights, of a model folder's sizes; by default T5-base."""
     if name is None:
@@ -91,61 +115,45 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def machine(options: argparse.Namespace) -> str:
-    """Where and how this was measured."""
-    where = (
-        torch.cuda.get_device_name()
-        if options.device == "cuda"
-        else f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+def measured_with(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What the result of a method depends on: its options, the model's sizes, the steps, versions and machine."""
+    shape = {key: getattr(options, key) for key in ("batch_size", "length", "steps")}
+    return (
+        {
+            METHOD: method_options(name),
+            "model": options.model_name or "T5-base, random weights",
+            "sizes": content(str(Path(options.model_name) / "config.json")) if options.model_name else T5_BASE,
+            "precision": "bf16 autocast" if options.bf16 else "fp32",
+        }
+        | shape
+        | environment(options.device)
     )
-    precision = "bf16 autocast" if options.bf16 else "fp32"
-    versions = f"torch {torch.__version__}, transformers {transformers_version}, Python {platform.python_version()}"
-    model = options.model_name or "T5-base, random weights"
-    steps = f"batch {options.batch_size} × {options.length}, median of {options.steps} steps"
-    return f"{model}; {where}, {precision}, {steps}; {versions}"
 
 
-def markdown(results: dict[str, Result], where: str) -> str:
-    """The table, smallest first."""
-    full = results.get(REFERENCE)
-    lines = [where, "", "| method | trained | % | checkpoint | peak memory, MB | relative | step, s | relative |"]
-    lines.append("| --- " + "| ---: " * 7 + "|")
-    for name, result in sorted(results.items(), key=lambda item: item[1]["trained"]):
+def markdown(results: Mapping[str, Result]) -> str:
+    """A table for each way to measure, smallest first."""
+    return "\n".join(_section(group) for group in measured_alike(results))
+
+
+def _section(group: Mapping[str, Result]) -> str:
+    full = group.get(REFERENCE)
+    header = ("method", "trained", "%", "checkpoint, MB", "peak memory, MB", "relative", "step, s", "relative")
+    rows = []
+    for name, result in sorted(group.items(), key=lambda item: item[1]["trained"]):
         share = [f"{result[key] / full[key]:.2f}" if full else "" for key in RELATIVE]
-        size = f"{result['checkpoint_bytes'] / 1e6:.2f} MB"
-        cells = [name, f"{result['trained']:,}", f"{result['percent']:.3f}", size]
-        cells += [f"{result['memory_mb']:,}", share[0], f"{result['seconds']:.3f}", share[1]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def draw(results: dict[str, Result], scores: dict[str, float], path: Path) -> None:
-    """The paper's figure 1: score (or time per step, where none is given) over trained share, area is memory."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(8, 5))
-    for name, result in results.items():
-        height = scores.get(name) if scores else result["seconds"]
-        if height is None:
-            continue
-        axes.scatter(result["percent"], height, s=result["memory_mb"] / 10, alpha=0.5)
-        axes.annotate(name, (result["percent"], height), fontsize=8)
-    axes.set_xscale("log")
-    axes.set_xlabel("trained, % of the backbone")
-    axes.set_ylabel("score" if scores else "seconds per step")
-    axes.set_title("area: peak memory")
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+        cells = [TITLES.get(name, name), f"{result['trained']:,}", f"{result['percent']:.3f}"]
+        cells += [f"{result['checkpoint_bytes'] / 1e6:.2f}", f"{result['memory_mb']:,}", share[0]]
+        rows.append([*cells, f"{result['seconds']:.3f}", share[1]])
+    first = next(iter(group.values()))
+    how = "{model}, {precision}, batch {batch_size} × {length}, median of {steps} steps; ".format(
+        **first[MEASURED_WITH]
+    )
+    return how + place(first) + table(header, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--methods", nargs="+", choices=METHOD_NAMES, default=METHOD_NAMES, metavar="NAME")
+    add_arguments(parser)
     parser.add_argument("--model_name", help="a model folder whose sizes are used; default: T5-base")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--bf16", action="store_true", help="under bf16 autocast")
@@ -160,17 +168,18 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options.measure, options)))
         return
-    path, where = options.out / "efficiency.json", machine(options)
-    module = ("-m", "lit_compacter.benchmarks.efficiency", *sys.argv[1:], "--measure")
-    results = measure_missing(
-        path, options.methods, where, lambda name: json.loads(run(*module, name).splitlines()[-1])
-    )
-    scored = json.loads(options.scores.read_text())["methods"] if options.scores else {}
-    scores = {name: result["val/score"] for name, result in scored.items()}
-    (options.out / "efficiency.md").write_text(markdown(results, where))
-    draw(results, scores, options.out / "efficiency.png")
-    print(markdown(results, where))
-    stop_if_missing(results, options.methods)
+    path, names = options.out / "efficiency.json", options.methods
+    if options.redraw:
+        results, names = load(path), []
+    else:
+        module = ("-m", "lit_compacter.benchmarks.efficiency", *sys.argv[1:], "--measure")
+        wanted = {name: measured_with(name, options) for name in names}
+        results = measure_missing(path, wanted, lambda name: json.loads(run(*module, name).splitlines()[-1]))
+    scores = {name: result["val/score"] for name, result in load(options.scores).items()} if options.scores else {}
+    (options.out / "efficiency.md").write_text(markdown(results))
+    draw(measured_alike(results)[0], scores, options.out / "efficiency.png")
+    print(markdown(results))
+    stop_if_missing(results, names)
 
 
 if __name__ == "__main__":
