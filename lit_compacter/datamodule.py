@@ -91,9 +91,7 @@ class GlueDataModule(LightningDataModule):
                     check_learnable(self.data[role], self.tokenizer, self.max_target_length)
 
     def train_dataloader(self) -> TrainingBatches:
-        data, options = self.data["train"], self.options
-        sampler = LengthGroupedBatches(data["length"][:], options.batch_size, options.seed, *self._place)
-        batches = TrainingBatches(data, sampler, self.tokenizer.pad_token_id)
+        batches = TrainingBatches(self.data["train"], self._training_batches(), self.tokenizer.pad_token_id)
         if self.resumed is not None:
             batches.load_state_dict(self.resumed)
         return batches
@@ -113,6 +111,10 @@ class GlueDataModule(LightningDataModule):
         batches: Any = self._evaluation_batches(role)
         return DataLoader(dataset=self.data[role], sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
 
+    def _training_batches(self) -> LengthGroupedBatches:
+        options = self.options
+        return LengthGroupedBatches(self.data["train"]["length"][:], options.batch_size, options.seed, *self._place)
+
     def _evaluation_batches(self, role: str) -> EvaluationBatches:
         data, options = self.data[role], self.options
         limit = self._limit(role)[1]
@@ -128,8 +130,8 @@ class GlueDataModule(LightningDataModule):
         """Of which rows the trainer takes a part, in words; None where it takes all."""
         (option, limit), total = self._limit(role), len(self.data[role])
         if role == "train":
-            batches = self.train_dataloader()
-            rows = min(total, taken(len(batches), limit) * batches.sampler.batch_size)
+            batches = self._training_batches()
+            rows = min(total, taken(len(batches), limit) * batches.batch_size)
             drawn = "drawn anew for each epoch"
         else:
             rows = len(self._evaluation_batches(role).rows)
@@ -148,20 +150,18 @@ class GlueDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Which validation rows best.ckpt was chosen by; the training batches have a state of their own."""
-        return {"validation": self._validation} if "validation" in self.data else {}
+        rows = self.data.get("validation")
+        return {} if rows is None else {"validation": digest(rows, "input_ids", "labels")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Warn where a run goes on with other validation rows."""
-        if self.trainer and self.trainer.state.fn == "fit" and state["validation"] != self._validation:
+        ours = self.state_dict()
+        if self.trainer and self.trainer.state.fn == "fit" and state.get("validation") != ours.get("validation"):
             warnings.warn(
                 "the validation rows have changed since the checkpoint: val/score before and after are not of the "
                 "same rows, and best.ckpt is chosen by both",
                 stacklevel=2,
             )
-
-    @property
-    def _validation(self) -> str:
-        return digest(self.data["validation"], "input_ids", "labels")
 
     def _load(self, official_split: str) -> list[Row]:
         if self.task.hub is not None and self.options.data_dir is None:
