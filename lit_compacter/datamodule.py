@@ -21,7 +21,8 @@ from lit_compacter.sources import Row, from_file, from_files, from_hub
 from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
 from lit_compacter.tasks.own import warn_of_equal_files
-from lit_compacter.tokens import Example, check_writable, digest, load_tokenizer, tokenised
+from lit_compacter.tokens import Example, digest, load_tokenizer, tokenised
+from lit_compacter.vocabulary import check_labels, check_learnable, losses
 
 
 class GlueDataModule(LightningDataModule):
@@ -58,7 +59,7 @@ class GlueDataModule(LightningDataModule):
     @property
     def most_common_target(self) -> str:
         """The majority label of the training rows, as target text."""
-        return Counter(targets[0] for targets in self.data["train"]["targets"]).most_common(1)[0][0]
+        return Counter(targets[0] for targets in self.data["train"]["targets"][:]).most_common(1)[0][0]
 
     def prepare_data(self) -> None:
         """Download and tokenise once per machine; `setup` finds the result in the cache."""
@@ -80,17 +81,17 @@ class GlueDataModule(LightningDataModule):
     def make(self, *roles: str) -> None:
         """Make the examples of train, validation, test or predict, where they are not there yet."""
         if isinstance(self.task.answer, Labels):
-            check_writable(self.task.answer.texts, self.tokenizer)
+            check_labels(self.task.answer.texts, self.tokenizer, self.max_target_length)
         load = cache(self._load)  # a split may make two roles of one official set
         for role in roles:
             if role not in self.data:
                 lengths = self.options.max_source_length, self.max_target_length
                 self.data[role] = tokenised(self._examples(role, load), self.tokenizer, *lengths)
+                if role == "train":
+                    check_learnable(self.data[role], self.tokenizer, self.max_target_length)
 
     def train_dataloader(self) -> TrainingBatches:
-        data, options = self.data["train"], self.options
-        sampler = LengthGroupedBatches(data["length"], options.batch_size, options.seed, *self._place)
-        batches = TrainingBatches(data, sampler, self.tokenizer.pad_token_id)
+        batches = TrainingBatches(self.data["train"], self._training_batches(), self.tokenizer.pad_token_id)
         if self.resumed is not None:
             batches.load_state_dict(self.resumed)
         return batches
@@ -110,24 +111,32 @@ class GlueDataModule(LightningDataModule):
         batches: Any = self._evaluation_batches(role)
         return DataLoader(dataset=self.data[role], sampler=batches, batch_size=None, collate_fn=collate)  # type: ignore[arg-type]
 
+    def _training_batches(self) -> LengthGroupedBatches:
+        options = self.options
+        return LengthGroupedBatches(self.data["train"]["length"][:], options.batch_size, options.seed, *self._place)
+
     def _evaluation_batches(self, role: str) -> EvaluationBatches:
         data, options = self.data[role], self.options
         limit = self._limit(role)[1]
         return EvaluationBatches(
-            data["length"], data["group"], options.batch_size, options.data_seed, *self._place, limit=limit
+            data["length"][:], data["group"][:], options.batch_size, options.data_seed, *self._place, limit=limit
         )
+
+    def losses(self, role: str) -> list[str]:
+        """What of the rows is cut or cannot be read or written, in words, a line each."""
+        return losses(self.data[role], self.tokenizer, self.options.max_source_length, self.max_target_length)
 
     def sample(self, role: str) -> str | None:
         """Of which rows the trainer takes a part, in words; None where it takes all."""
         (option, limit), total = self._limit(role), len(self.data[role])
         if role == "train":
-            batches = self.train_dataloader()
-            rows = min(total, taken(len(batches), limit) * batches.sampler.batch_size)
+            batches = self._training_batches()
+            rows = min(total, taken(len(batches), limit) * batches.batch_size)
             drawn = "drawn anew for each epoch"
         else:
             rows = len(self._evaluation_batches(role).rows)
             drawn = "drawn by data.data_seed"
-        return f"{role}: {rows:,} of {total:,} rows, {drawn} (trainer.{option} {limit})" if rows < total else None
+        return f"{rows:,} of {total:,} rows, {drawn} (trainer.{option} {limit})" if rows < total else None
 
     def _limit(self, role: str) -> tuple[str, int | float]:
         """The trainer's option that limits the batches of a role, and its value."""
@@ -141,20 +150,18 @@ class GlueDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """Which validation rows best.ckpt was chosen by; the training batches have a state of their own."""
-        return {"validation": self._validation} if "validation" in self.data else {}
+        rows = self.data.get("validation")
+        return {} if rows is None else {"validation": digest(rows, "input_ids", "labels")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Warn where a run goes on with other validation rows."""
-        if self.trainer and self.trainer.state.fn == "fit" and state["validation"] != self._validation:
+        ours = self.state_dict()
+        if self.trainer and self.trainer.state.fn == "fit" and state.get("validation") != ours.get("validation"):
             warnings.warn(
                 "the validation rows have changed since the checkpoint: val/score before and after are not of the "
                 "same rows, and best.ckpt is chosen by both",
                 stacklevel=2,
             )
-
-    @property
-    def _validation(self) -> str:
-        return digest(self.data["validation"], "input_ids", "labels")
 
     def _load(self, official_split: str) -> list[Row]:
         if self.task.hub is not None and self.options.data_dir is None:

@@ -22,7 +22,8 @@ class InputOptions:
     """Longest input in tokens. Of a longer one the longest fields lose their end, so that all others survive."""
 
     max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
-    """Longest target and generated answer in tokens. Default: what the labels need; 16 for numbers, 128 for text."""
+    """Longest target and generated answer in tokens; a longer target loses its end, and a label must fit. Default: what
+    the labels need; 16 for numbers, 128 for text."""
 
     split: Literal["paper", "official"] = "paper"
     """Paper: the labelled rows make train, validation and test. Official: the benchmark's own sets, of which the test

@@ -5,7 +5,6 @@ import shlex
 from collections import defaultdict
 from pathlib import Path
 
-from datasets import Dataset
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.table import Table
@@ -61,24 +60,16 @@ class TrainableSummary(Callback):
 
 
 class DataSummary(Callback):
-    """Says how many rows a verb works on, and how many of them are cut."""
+    """Says how many rows a verb works on, and what of them the trainer or the model does not see."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
         if trainer.is_global_zero:
             for role, rows in data.data.items():
-                console.print(f"{role}: {len(rows):,} examples; {cut_rows(rows, data.options.max_source_length)}")
-                if sample := data.sample(role):
-                    console.print(sample)
-
-
-def cut_rows(rows: Dataset, limit: int) -> str:
-    """`12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`."""
-    cut = sum(tokens > 0 for tokens in rows["cut"])
-    if not cut:
-        return f"none is longer than {limit} tokens"
-    share = 100 * cut / len(rows)
-    return f"{cut:,} ({share:.1f} %) are longer than {limit} tokens and lose the end of their longest fields"
+                first, *others = data.losses(role)
+                lines = [f"{len(rows):,} examples; {first}", *others, *filter(None, [data.sample(role)])]
+                for line in lines:
+                    console.print(f"{role}: {line}", markup=False, soft_wrap=True)
 
 
 def headline(trained: int, total: int) -> str:

@@ -16,7 +16,7 @@ from lit_compacter.answers import Answer, Labels, Number
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.options import BACKBONE
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
-from lit_compacter.reports import console, cut_rows
+from lit_compacter.reports import console
 
 EXAMPLES = 3
 PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
@@ -40,7 +40,7 @@ def make_parser() -> LightningArgumentParser:
     parser = Parser(
         prog="main.py show",
         description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
-        "and how many rows are cut.",
+        "how many rows are cut, and what of them the model's vocabulary lacks.",
         default_config_files=[str(CONFIGS / "defaults.yaml")],
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
@@ -54,7 +54,7 @@ def make_parser() -> LightningArgumentParser:
 
 
 def show(data: GlueDataModule) -> None:
-    """Print three examples, the distribution of targets and of lengths, and how many rows are cut."""
+    """Print three examples, the distribution of targets and of lengths, and what of the rows is lost."""
     role = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
     data.make(role)
     rows = data.data[role]
@@ -65,7 +65,8 @@ def show(data: GlueDataModule) -> None:
         console.print(targets_table(targets, data.task.answer))
     lengths = np.array(rows["length"]) + np.array(rows["cut"])
     console.print(lengths_table(lengths))
-    console.print(cut_rows(rows, data.options.max_source_length))
+    for line in data.losses(role):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def example(row: dict[str, Any], title: str, tokenizer: PreTrainedTokenizerBase) -> Panel:

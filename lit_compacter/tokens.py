@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import unicodedata
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBas
 
 from lit_compacter.errors import UserError, cannot_load
 
-VERSION = 1  # of what `tokenised` does: another one makes new tokens
+VERSION = 2  # of what `tokenised` does: another one makes new tokens
 
 # pieces: list[str], targets: list[str], idx, group: int, split: str, row: int (its place among the rows)
 Example: TypeAlias = dict[str, Any]
@@ -24,8 +24,10 @@ Example: TypeAlias = dict[str, Any]
 def tokenised(
     examples: list[Example], tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
 ) -> datasets.Dataset:
-    """The examples with `input_ids`, `labels`, `length` (of the input, in tokens) and `cut` (tokens cut from it).
+    """The examples as tokens: `input_ids` and `labels`, and what was lost.
 
+    `length` is that of the input in tokens, `cut` how many were cut from it, `unknown` how many of it are <unk>;
+    `target_cut` is how many tokens were cut from the target, `unwritable` whether the vocabulary does not give it back.
     Tokens are cached by what they are made from, so a changed row, task or tokenizer makes new ones.
     """
     key = hashlib.sha256(f"{VERSION} {tokenizer_key(tokenizer)} {max_source_length} {max_target_length}".encode())
@@ -40,8 +42,13 @@ def tokenised(
     def tokenise(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         inputs, cut = source_ids(batch["pieces"], tokenizer, max_source_length)
         first = [targets[0] if targets else "" for targets in batch["targets"]]
-        labels = tokenizer(first, truncation=True, max_length=max_target_length).input_ids
-        return {"input_ids": inputs, "labels": labels, "length": [len(ids) for ids in inputs], "cut": cut}
+        return {
+            "input_ids": inputs,
+            "length": [len(ids) for ids in inputs],
+            "cut": cut,
+            "unknown": [ids.count(tokenizer.unk_token_id) for ids in inputs],
+            **target_ids(first, tokenizer, max_target_length),
+        }
 
     rows = datasets.Dataset.from_list(examples)
     return rows.map(
@@ -107,6 +114,25 @@ def source_ids(
     return inputs, cut
 
 
+def target_ids(texts: list[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> dict[str, list[Any]]:
+    """`labels`, `target_cut` and `unwritable` of the targets, an empty one for a row of which none is known."""
+    different = list(dict.fromkeys(texts))  # labels come many times
+    whole = tokenizer(different, verbose=False).input_ids
+    back = tokenizer.batch_decode(whole, skip_special_tokens=True)
+    known = {}
+    for text, ids, written in zip(different, whole, back, strict=True):
+        kept = ids if len(ids) <= limit else [*ids[: limit - 1], tokenizer.eos_token_id]
+        lost = _without_spaces(written) != _without_spaces(text) or bool(text and not written.strip())
+        known[text] = kept, len(ids) - len(kept), lost
+    columns = zip(*(known[text] for text in texts), strict=True)
+    return dict(zip(("labels", "target_cut", "unwritable"), map(list, columns), strict=True))
+
+
+def _without_spaces(text: str) -> str:
+    """A text without what every tokenizer normalises: forms of characters, and spaces. Line breaks and tabs count."""
+    return unicodedata.normalize("NFKC", text.strip()).replace(" ", "")
+
+
 def common_length(lengths: list[int], room: int) -> int:
     """The largest c for which Σ min(length, c) ≤ room; 0 where there is no room."""
     for index, length in enumerate(sorted(lengths)):
@@ -119,17 +145,6 @@ def common_length(lengths: list[int], room: int) -> int:
 
 def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     return tokenizer(texts, add_special_tokens=False, verbose=False).input_ids if texts else []
-
-
-def check_writable(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise UserError where the tokenizer does not give a label back: the model could never write it."""
-    for text in texts:
-        back = tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True)
-        if back.strip() != text:
-            raise UserError(
-                f"the model's vocabulary cannot write the label {text!r}: it comes back as {back!r}; "
-                "choose labels of other characters"
-            )
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:

@@ -154,9 +154,9 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
         rows = [row for batch in loader for row in batch["row"]]
         lengths = np.array(data.data[role]["length"])
         assert len(rows) == 32 and abs(lengths[rows].mean() / lengths.mean() - 1) < 0.05
-        drawn = f"{role}: 32 of {total} rows, drawn by data.data_seed (trainer.{name} {limits[name]})"
+        drawn = f"32 of {total} rows, drawn by data.data_seed (trainer.{name} {limits[name]})"
         assert data.sample(role) == drawn
-    assert data.sample("train") == "train: 48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+    assert data.sample("train") == "48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
     assert [data.sample(role) for role in data.data] == [None] * 4
 

@@ -1,0 +1,114 @@
+"""What of the rows the model cannot read or write: counted and said, and refused where nothing could be learnt."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import datasets
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from lit_compacter.errors import UserError
+
+SEARCHED = 100  # rows that are searched for examples of unknown characters
+LACKING = "the model's vocabulary lacks their characters: take a model that has them, such as mT5 or ByT5"
+EXAMPLES = 5  # characters that are shown
+SHOWN = 30  # characters of a text that are shown
+
+
+def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
+    """Raise UserError where the model could never write a label: the vocabulary lacks it, or it would be cut."""
+    lengths = [len(ids) for ids in tokenizer(list(texts), verbose=False).input_ids]
+    for text, length in zip(texts, lengths, strict=True):
+        back = tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True)
+        if back.strip() != text:
+            raise UserError(
+                f"the model's vocabulary cannot write the label {text!r}: it comes back as {back!r}; "
+                "choose labels of other characters"
+            )
+        if length > max_target_length:
+            raise UserError(
+                f"the label {text!r} has {length} tokens, its end included, and would be cut to "
+                f"{max_target_length} (data.max_target_length): give {max(lengths)} or more, or leave the option out"
+            )
+
+
+def check_learnable(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
+    """Refuse training rows of which nothing could be learnt.
+
+    Raises:
+        UserError: All targets are empty once they are tokens, or different ones are all the same; or different inputs
+            are all the same because the vocabulary lacks their characters.
+    """
+    if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["target_cut"][:]) > 0)):
+        texts = [targets[0] for targets in rows["targets"][:]]
+        left = _only_text(rows["labels"], tokenizer)
+        if left == "" or (left and len(set(texts)) > 1):
+            cut = f"they are cut to {max_target_length} tokens (data.max_target_length)"
+            raise _nothing_to_learn("targets", texts[0], left, cut if max(rows["target_cut"][:]) else LACKING)
+    if np.all(np.array(rows["unknown"][:]) > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
+        texts = ["".join(pieces) for pieces in rows["pieces"][:]]
+        if len(set(texts)) > 1:
+            raise _nothing_to_learn("inputs", texts[0], left, LACKING)
+
+
+def _only_text(column: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """What the rows of a column of tokens come back as, without spaces; None where they are not all the same."""
+    texts = ("".join(tokenizer.decode(ids, skip_special_tokens=True).split()) for ids in column)
+    first = next(texts)
+    return first if all(text == first for text in texts) else None
+
+
+def _nothing_to_learn(what: str, example: str, left: str, cause: str) -> UserError:
+    become = "the same" if left else "empty"
+    return UserError(
+        f"nothing can be learnt: the training {what}, such as {_shown(example)}, are all {become} as tokens; {cause}"
+    )
+
+
+def losses(
+    rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
+) -> list[str]:
+    """What of tokenised rows is lost, a line each: long inputs (always), unknown characters, targets.
+
+    Such as `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
+    """
+    lines = [f"none is longer than {max_source_length} tokens"]
+    if cut := int(np.count_nonzero(rows["cut"][:])):
+        ends = "lose the end of their longest fields"
+        lines = [f"{_share(cut, rows)} are longer than {max_source_length} tokens and {ends}"]
+    if len(unknown := np.flatnonzero(rows["unknown"][:])):
+        texts = ("".join(pieces) for pieces in rows[unknown[:SEARCHED]]["pieces"])
+        lacking = ", ".join(map(repr, unknown_characters(texts, tokenizer)))
+        lines.append(
+            f"{_share(len(unknown), rows)} have characters that the model's vocabulary lacks and reads as "
+            f"{tokenizer.unk_token}{lacking and f', such as {lacking}'}"
+        )
+    if cut := int(np.count_nonzero(rows["target_cut"][:])):
+        lines.append(f"{_share(cut, rows)} have targets longer than {max_target_length} tokens, which lose their end")
+    if len(unwritable := np.flatnonzero(rows["unwritable"][:])):
+        target = rows[int(unwritable[0])]["targets"][0]
+        back = tokenizer.decode(tokenizer(target, verbose=False).input_ids, skip_special_tokens=True)
+        example = f"{_shown(target, back)} comes back as {_shown(back, target)}"
+        lines.append(f"{_share(len(unwritable), rows)} have targets that the model cannot write: {example}")
+    return lines
+
+
+def unknown_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The most common characters of the texts that the vocabulary lacks."""
+    common = [character for character, _ in Counter("".join(texts)).most_common()]
+    alone = tokenizer(common, add_special_tokens=False).input_ids if common else []
+    lacking = (one for one, ids in zip(common, alone, strict=True) if tokenizer.unk_token_id in ids)
+    return list(islice(lacking, EXAMPLES))
+
+
+def _share(count: int, rows: datasets.Dataset) -> str:
+    return f"{count:,} ({100 * count / len(rows):.1f} %)"
+
+
+def _shown(text: str, other: str = "") -> str:
+    """Some characters of a text, of a long one from a little before where the other begins to differ."""
+    same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
+    start = max(0, same - SHOWN // 3)
+    end = start + SHOWN
+    return repr("…" * (start > 0) + text[start:end] + "…" * (end < len(text)))
