@@ -175,7 +175,8 @@ def main() -> None:
         module = ("-m", "lit_compacter.benchmarks.efficiency", *sys.argv[1:], "--measure")
         wanted = {name: measured_with(name, options) for name in names}
         results = measure_missing(path, wanted, lambda name: json.loads(run(*module, name).splitlines()[-1]))
-    scores = {name: result["val/score"] for name, result in load(options.scores).items()} if options.scores else {}
+    scored = json.loads(options.scores.read_text())["methods"] if options.scores else {}
+    scores = {name: result["val/score"] for name, result in scored.items()}
     (options.out / "efficiency.md").write_text(markdown(results))
     draw(measured_alike(results)[0], scores, options.out / "efficiency.png")
     print(markdown(results))
