@@ -1,4 +1,4 @@
-"""Text in, torchmetrics out: what generated answers are worth."""
+"""Text in, metrics out: what generated answers are worth."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -175,6 +175,13 @@ def test_results_that_do_not_say_what_they_were_measured_with(tmp_path: Path, mo
             methods.main()
 
 
+@pytest.mark.parametrize("benchmark", [efficiency, methods])
+def test_nothing_to_redraw(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", f"--out={tmp_path / 'none'}", "--redraw"])
+    with pytest.raises(SystemExit, match="json holds no results to redraw"):
+        benchmark.main()
+
+
 def test_what_was_measured_otherwise_stands_in_another_table() -> None:
     results = {name: entry(0.5, 1, torch=version) for name, version in (("lora", "1"), ("ia3", "1"), ("full", "2"))}
     first, second = methods.markdown(results).split("\n\n    c\n")

@@ -65,6 +65,13 @@ def load(path: Path) -> dict[str, Result]:
     return results
 
 
+def load_all(path: Path) -> dict[str, Result]:
+    """The results in a file that must have some, for `--redraw`."""
+    if results := load(path):
+        return results
+    raise SystemExit(f"{path} holds no results to redraw; measure some without --redraw")
+
+
 def measure_missing(
     path: Path, wanted: Mapping[str, Mapping[str, Any]], measure: Callable[[str], Result]
 ) -> dict[str, Result]:
