@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import Any, ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
-INVALID = -1.0  # the value of an output that is no answer
+INVALID = -1.0  # the class of an output that is no label
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # in the digits of any script
 
 
 class Answer(ABC):
@@ -52,7 +54,7 @@ class Valued(Answer):
 
     @abstractmethod
     def value(self, text: str) -> float:
-        """A generated text as the number that metrics compare; `INVALID` where it is no answer."""
+        """A generated text as the number that metrics compare; `INVALID`, or a number's own value, if it is none."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,13 @@ class Number(Valued):
 
     Attributes:
         steps: So many values per unit, with one decimal: 5 puts STS-B's scores at the nearest 0.2, as T5 does. None:
-            as it is, to ten digits.
+            as it is, to 15 digits, which a float64 keeps.
+        invalid: The value of an output that is no number: −1 for STS-B in the paper's code. None: NaN, for which
+            metrics take the mean of the others.
     """
 
     steps: int | None = None
+    invalid: float | None = None
     kind = "numbers"
 
     def read(self, label: Any) -> float | None:
@@ -128,11 +133,13 @@ class Number(Valued):
     def targets(self, label: float | None) -> list[str]:
         if label is None:
             return []
-        return [f"{label:.10g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
+        return [f"{label:.15g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
 
     def value(self, text: str) -> float:
         number = _number(text)
-        return INVALID if number is None else number
+        if number is None:
+            return math.nan if self.invalid is None else self.invalid
+        return number
 
     def official(self, text: str) -> float | None:
         return _number(text)
@@ -142,7 +149,7 @@ class Number(Valued):
         return "0"
 
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
-        return 16
+        return 16 if self.steps else 24  # a sign, 15 digits, a point and an exponent, a token each
 
 
 @dataclass(frozen=True)
@@ -177,8 +184,9 @@ def plain(value: Any) -> str:
 
 
 def _number(given: Any) -> float | None:
-    try:
-        number = float(given)
-    except (TypeError, ValueError):
+    """A finite number, or a text that is one, such as -5, −5, 2.5, 1e-3 or ١٢; not 1,000, 1_000, ½, nan or true."""
+    if isinstance(given, bool):
         return None
+    text = str(given).strip().replace("−", "-")
+    number = float(text) if NUMBER.fullmatch(text) else math.inf
     return number if math.isfinite(number) else None

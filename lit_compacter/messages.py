@@ -14,7 +14,7 @@ WORDS = {
     "NonNegativeInt": "a whole number, 0 or more",
     "PositiveFloat": "a number above 0",
     "NonNegativeFloat": "a number, 0 or more",
-    "Share": "a share of the run, 0 or more and below 1",
+    "Share": "a share of the run (below 1)",
 }
 NO_PATH = r"- Expected a path but .*? either not accessible or invalid - "
 KEYS = re.compile(rf'(?:Parser key "[\w.]+": (?:{NO_PATH})?)+')

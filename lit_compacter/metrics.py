@@ -1,22 +1,18 @@
-"""Text in, torchmetrics out: what generated answers are worth."""
+"""Text in, metrics out: what generated answers are worth."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.functional import pearson_corrcoef, spearman_corrcoef
-from torchmetrics.functional.classification import (
-    binary_f1_score,
-    multiclass_f1_score,
-    multiclass_matthews_corrcoef,
-)
-from torchmetrics.functional.text import rouge_score, squad
+from torchmetrics.functional.classification import binary_f1_score, multiclass_f1_score
 from torchmetrics.utilities import dim_zero_cat
 
+from lit_compacter import text_metrics
 from lit_compacter.answers import INVALID, Answer, Labels, Valued
 from lit_compacter.errors import UserError, did_you_mean
 
@@ -25,16 +21,10 @@ from lit_compacter.errors import UserError, did_you_mean
 class Values:
     """What scores of labels (as classes) and of numbers compare."""
 
-    predictions: Tensor  # (N,)
+    predictions: Tensor  # (N,): classes, `INVALID` for an output that is none; or float64, NaN for one that is none
     targets: Tensor  # (N,)
     groups: Tensor  # (N,)
     classes: int  # 0 for numbers
-
-
-# Of labels and numbers: all examples at once.
-ValueScore: TypeAlias = Callable[[Values], Tensor]
-# Of texts, one example: the prediction and every right answer.
-TextScore: TypeAlias = Callable[[str, Sequence[str]], float]
 
 
 def accuracy(v: Values) -> Tensor:
@@ -48,15 +38,23 @@ def f1(v: Values) -> Tensor:
 
 
 def macro_f1(v: Values) -> Tensor:
-    """Mean over the labels of each one's F1; an invalid output is of none of them."""
+    """Mean of each label's F1, over the labels that occur in targets or predictions; an invalid output is no label."""
     # One class more takes the invalid outputs and is left out of the mean.
-    each = multiclass_f1_score(v.predictions % (v.classes + 1), v.targets, v.classes + 1, average="none")
-    return each[: v.classes].mean()
+    predictions = v.predictions % (v.classes + 1)
+    each = multiclass_f1_score(predictions, v.targets, v.classes + 1, average="none")
+    occurs = torch.bincount(torch.cat([predictions, v.targets]), minlength=v.classes + 1) > 0
+    return each[: v.classes][occurs[: v.classes]].mean()
 
 
 def matthews(v: Values) -> Tensor:
-    """Matthews correlation; all invalid outputs are one class more, and an undefined correlation is 0."""
-    return multiclass_matthews_corrcoef(v.predictions % (v.classes + 1), v.targets, v.classes + 1)
+    """Matthews correlation, R_K for several labels; all invalid outputs are one class more; 0 where it is undefined."""
+    # torchmetrics counts in float32, which is off in the sixth digit from some 100,000 rows on.
+    each = [torch.bincount(side % (v.classes + 1), minlength=v.classes + 1) for side in (v.predictions, v.targets)]
+    predicted, true = (counts.double() for counts in each)
+    total, right = len(v.targets), (v.predictions == v.targets).sum()
+    covariance = right * total - predicted @ true
+    variances = (total**2 - predicted @ predicted) * (total**2 - true @ true)
+    return covariance / variances.sqrt() if variances > 0 else torch.tensor(0.0)
 
 
 def group_match(v: Values) -> Tensor:
@@ -65,9 +63,10 @@ def group_match(v: Values) -> Tensor:
 
 
 def gender_parity(v: Values) -> Tensor:
-    """Share of pairs, a sentence with either gender, that get the same label (Winogender)."""
+    """Share of pairs, a sentence with either gender, that get the same label (Winogender); half a pair is left out."""
     least, most = (_per_group(v.predictions, v.groups, reduce) for reduce in ("amin", "amax"))
-    return ((least == most) & (least != INVALID)).double().mean()
+    pairs = _per_group(torch.ones_like(v.groups), v.groups, "sum") > 1
+    return ((least == most) & (least != INVALID))[pairs].double().mean() if pairs.any() else torch.tensor(0.0)
 
 
 def _per_group(values: Tensor, groups: Tensor, reduce: str) -> Tensor:
@@ -77,37 +76,47 @@ def _per_group(values: Tensor, groups: Tensor, reduce: str) -> Tensor:
 
 
 def pearson(v: Values) -> Tensor:
-    """Pearson correlation; 0 where it is undefined."""
-    return pearson_corrcoef(v.predictions, v.targets) if _vary(v) else torch.tensor(0.0)
+    """Pearson correlation; an output that is no number counts as the mean of the others; 0 where it is undefined."""
+    return _correlation(_filled(v.predictions, lambda valid: valid), v.targets)
 
 
 def spearman(v: Values) -> Tensor:
-    """Spearman's rank correlation, ties at their mean rank; 0 where it is undefined."""
-    return spearman_corrcoef(v.predictions, v.targets) if _vary(v) else torch.tensor(0.0)
+    """Spearman's rank correlation, ties at their mean rank; 0 where it is undefined.
+
+    An output that is no number has the mean rank of the others.
+    """
+    return _correlation(_filled(v.predictions, _ranks), _ranks(v.targets))
 
 
-def _vary(v: Values) -> bool:
-    return min(len(v.predictions.unique()), len(v.targets.unique())) > 1
+def _filled(predictions: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """`of` the valid predictions, and its mean in place of the others: what neither adds to a covariance."""
+    valid = ~predictions.isnan()
+    filled = torch.zeros_like(predictions)
+    known = of(predictions[valid])
+    if len(known.unique()) > 1:  # else rounding would tell the mean of equal numbers from them
+        known = _scaled(known)
+        filled[valid] = known - known.mean()
+    return filled
 
 
-def exact_match(prediction: str, targets: Sequence[str]) -> float:
-    """1 where the text is an answer, regardless of case, punctuation and articles (SQuAD's and ReCoRD's definition)."""
-    return _squad(prediction, targets)["exact_match"].item() / 100
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    if min(len(x.unique()), len(y.unique())) < 2:
+        return torch.tensor(0.0)
+    # Two passes in float64, of numbers around 1: exact for large offsets, and no square overflows or vanishes.
+    x, y = (_scaled(side - side.mean()) for side in map(_scaled, (x, y)))
+    return (x @ y / (x.norm() * y.norm())).clamp(-1, 1)
 
 
-def word_f1(prediction: str, targets: Sequence[str]) -> float:
-    """F1 over words, the best over all answers, normalised in the same way (SQuAD's and ReCoRD's definition)."""
-    return _squad(prediction, targets)["f1"].item() / 100
+def _scaled(x: Tensor) -> Tensor:
+    """The numbers divided by a power of 2, which rounds none of them, so that the largest is around 1."""
+    _, exponent = math.frexp(x.abs().max().item())
+    return x * 2.0 ** -max(exponent, -1000)
 
 
-def _squad(prediction: str, targets: Sequence[str]) -> dict[str, Tensor]:
-    answers: Any = {"text": list(targets), "answer_start": [0] * len(targets)}
-    return squad([{"id": "", "prediction_text": prediction}], [{"id": "", "answers": answers}])
-
-
-def rouge(prediction: str, targets: Sequence[str]) -> float:
-    """ROUGE-L F-measure, the best over all answers."""
-    return rouge_score(prediction, [list(targets)], accumulate="best", rouge_keys="rougeL")["rougeL_fmeasure"].item()
+def _ranks(x: Tensor) -> Tensor:
+    """From 1; equal values have the mean of their ranks."""
+    _, index, counts = x.unique(return_inverse=True, return_counts=True)
+    return (counts.cumsum(0) - (counts - 1) / 2)[index].double()
 
 
 # Kind of answer → name → score.
@@ -121,7 +130,13 @@ METRICS: dict[str, Mapping[str, Callable[..., Any]]] = {
         "gender_parity": gender_parity,
     },
     "numbers": {"pearson": pearson, "spearman": spearman},
-    "text": {"exact_match": exact_match, "f1": word_f1, "rouge": rouge},
+    "text": {
+        "exact_match": text_metrics.exact_match,
+        "f1": text_metrics.word_f1,
+        "rouge": text_metrics.rouge,
+        "squad_em": text_metrics.squad_em,
+        "squad_f1": text_metrics.squad_f1,
+    },
 }
 
 
@@ -170,7 +185,8 @@ class AnswerMetrics(Metric):
     ) -> None:
         """Add generated texts, for each the texts that would be right, the group it belongs to and its row number."""
         examples = [self._example(*pair) for pair in zip(predictions, targets, strict=True)]
-        self.examples.append(torch.tensor(examples, device=self.device))  # (B, 3) or (B, 1 + metrics)
+        # As the bits of float64, which not every device has: (B, 3) or (B, 1 + metrics)
+        self.examples.append(torch.tensor(examples, dtype=torch.float64).view(torch.int64).to(self.device))
         self.groups.append(torch.tensor(groups, device=self.device))  # (B,)
         self.rows.append(torch.tensor(rows, device=self.device))  # (B,)
 
@@ -178,7 +194,7 @@ class AnswerMetrics(Metric):
         """Metric name → value, `score` their mean, `invalid` in [0, 1]."""
         # In the order of the rows, each once: the same numbers, to the bit, however many processes evaluated.
         _, once = np.unique(dim_zero_cat(self.rows).cpu().numpy(), return_index=True)
-        valid, *columns = dim_zero_cat(self.examples).cpu()[once].double().unbind(1)
+        valid, *columns = dim_zero_cat(self.examples).cpu()[once].view(torch.float64).unbind(1)
         if not isinstance(self.answer, Valued):
             values = dict(zip(self.scores, (column.mean() for column in columns), strict=True))
         else:

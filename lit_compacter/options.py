@@ -23,7 +23,7 @@ class InputOptions:
 
     max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
     """Longest target and generated answer in tokens; a longer target loses its end, and a label must fit. Default: what
-    the labels need; 16 for numbers, 128 for text."""
+    the labels need; 24 for numbers, 128 for text."""
 
     split: Literal["paper", "official"] = "paper"
     """Paper: the labelled rows make train, validation and test. Official: the benchmark's own sets, of which the test
@@ -47,9 +47,11 @@ class InputOptions:
     any text, or any number for pearson, spearman."""
 
     metrics: list[str] | None = None
-    """Task text2text: of accuracy, f1, macro_f1, matthews, exact_match for labels, where exact_match counts rows, as
-    accuracy does; pearson, spearman for numbers; exact_match, f1, rouge for text. Default: accuracy for labels,
-    exact_match and f1 for text."""
+    """Task text2text: how answers are scored; val/score is the mean. Labels: accuracy, f1 (of the second label in
+    `labels`: put the one to find last), macro_f1, matthews, exact_match (as accuracy). Numbers: pearson, spearman.
+    Text: exact_match (case, signs and punctuation count), f1 (over words, in the same way), rouge (ROUGE-L),
+    squad_em and squad_f1 (SQuAD's: without case, ASCII punctuation, and the English a, an, the). Default: accuracy for
+    labels, exact_match and f1 for text."""
 
 
 @dataclass(kw_only=True)

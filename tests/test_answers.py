@@ -62,14 +62,54 @@ def test_the_hubs_32_bits_round_as_the_files_numbers_do() -> None:
         assert answer.targets(answer.read_hub(from_hub)) == answer.targets(answer.read(f"{tenths / 10:.3f}"))
 
 
-@pytest.mark.parametrize("text", ["", "three", "nan", "inf", "3,5"])
+NO_NUMBERS = [
+    "",
+    "three",
+    "nan",
+    "inf",
+    "-Infinity",
+    "1e400",
+    "9" * 400,
+    "3,5",
+    "1_000",
+    "1,000",
+    "½",
+    "0x10",
+    "- 5",
+    "1 2",
+]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
 def test_no_number(text: str) -> None:
-    assert Number().value(text) == INVALID and Number().official(text) is None
+    assert math.isnan(Number().value(text)) and Number(invalid=-1.0).value(text) == -1
+    assert Number().official(text) is None
+
+
+@pytest.mark.parametrize("label", [True, False, math.nan, math.inf, 10**400, *NO_NUMBERS[1:]])
+def test_no_number_as_a_label(label: object) -> None:
+    with pytest.raises(ValueError, match="a number"):
+        Number().read(label)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(" 5 ", 5), ("+5", 5), ("-5", -5), ("−5", -5), ("5.", 5), (".5", 0.5), ("1e-9", 1e-9), ("1E3", 1000), ("١٢", 12)],
+)
+def test_numbers_as_people_write_them(text: str, number: float) -> None:
+    assert Number().value(text) == number == Number().read(text)
+
+
+@pytest.mark.parametrize(
+    "number", ["-5", "12345678901", "1000000.0001", "0.1", "-0.000123", "1e-09", "123456789012.345"]
+)
+def test_a_number_keeps_its_digits(number: str) -> None:
+    assert Number().targets(Number().read(number)) == [number]
 
 
 def test_numbers() -> None:
     assert Number().read("") is None and Number().targets(Number().read("0.125")) == ["0.125"]
-    assert Number().value(" 3.5 ") == 3.5 and Number().read_hub(-1.0) is None and Number().read_hub(2.0) == 2.0
+    assert Number().read_hub(-1.0) is None and Number().read_hub(2.0) == 2.0
     assert Number().targets(200_000_003.0) == ["200000003"]
     with pytest.raises(ValueError, match="a number"):
         Number().read("high")

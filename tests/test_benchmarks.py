@@ -167,6 +167,21 @@ def test_the_table_is_as_a_papers() -> None:
     assert rows[2][1:] == ["0.090", "81.4", "80.0", "12.3", "0.0346", "1,936 |"]
 
 
+def test_results_that_do_not_say_what_they_were_measured_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "methods.json").write_text('{"methods": {"lora": {"val/score": 0.5}}}')
+    for more in (["--redraw"], ["--methods", "full", "--", "--config=rte.yaml"]):
+        monkeypatch.setattr(sys, "argv", ["methods", f"--out={tmp_path}", *more])
+        with pytest.raises(SystemExit, match="lora does not say what it was measured with; give another --out"):
+            methods.main()
+
+
+@pytest.mark.parametrize("benchmark", [efficiency, methods])
+def test_nothing_to_redraw(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", f"--out={tmp_path / 'none'}", "--redraw"])
+    with pytest.raises(SystemExit, match="json holds no results to redraw"):
+        benchmark.main()
+
+
 def test_what_was_measured_otherwise_stands_in_another_table() -> None:
     results = {name: entry(0.5, 1, torch=version) for name, version in (("lora", "1"), ("ia3", "1"), ("full", "2"))}
     first, second = methods.markdown(results).split("\n\n    c\n")

@@ -173,6 +173,8 @@ def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "Longest input in tokens",
         "Peak learning rate of AdamW",
+        "f1 (of the second label in `labels`: put the one to find last)",
+        "A value below 1 is a share of all optimizer steps",
         "Folder of this run",
         "--model.method.help",
     ):
@@ -183,7 +185,7 @@ def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_warm_up_longer_than_the_run_is_warned_of(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="the warm-up of 50 steps is not shorter than the whole run of 2"):
+    with pytest.warns(UserWarning, match="the warm-up has 50 optimizer steps, and this run has 2: the learn"):
         main(command("fit", tmp_path))
 
 

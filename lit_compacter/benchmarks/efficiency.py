@@ -32,7 +32,7 @@ from lit_compacter.benchmarks.results import (
     add_arguments,
     content,
     environment,
-    load,
+    load_all,
     measure_missing,
     measured_alike,
     place,
@@ -118,16 +118,12 @@ def peak_memory(device: torch.device) -> int:
 def measured_with(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What the result of a method depends on: its options, the model's sizes, the steps, versions and machine."""
     shape = {key: getattr(options, key) for key in ("batch_size", "length", "steps")}
-    return (
-        {
-            METHOD: method_options(name),
-            "model": options.model_name or "T5-base, random weights",
-            "sizes": content(str(Path(options.model_name) / "config.json")) if options.model_name else T5_BASE,
-            "precision": "bf16 autocast" if options.bf16 else "fp32",
-        }
-        | shape
-        | environment(options.device)
-    )
+    of_model = {
+        "model": options.model_name or "T5-base, random weights",
+        "sizes": content(str(Path(options.model_name) / "config.json")) if options.model_name else T5_BASE,
+        "precision": "bf16 autocast" if options.bf16 else "fp32",
+    }
+    return {METHOD: method_options(name)} | of_model | shape | environment(options.device)
 
 
 def markdown(results: Mapping[str, Result]) -> str:
@@ -170,14 +166,16 @@ def main() -> None:
         return
     path, names = options.out / "efficiency.json", options.methods
     if options.redraw:
-        results, names = load(path), []
+        results, names = load_all(path), []
     else:
         module = ("-m", "lit_compacter.benchmarks.efficiency", *sys.argv[1:], "--measure")
         wanted = {name: measured_with(name, options) for name in names}
         results = measure_missing(path, wanted, lambda name: json.loads(run(*module, name).splitlines()[-1]))
-    scores = {name: result["val/score"] for name, result in load(options.scores).items()} if options.scores else {}
+    scored = json.loads(options.scores.read_text())["methods"] if options.scores else {}
+    scores = {name: result["val/score"] for name, result in scored.items()}
     (options.out / "efficiency.md").write_text(markdown(results))
-    draw(measured_alike(results)[0], scores, options.out / "efficiency.png")
+    for largest in measured_alike(results)[:1]:
+        draw(largest, scores, options.out / "efficiency.png")
     print(markdown(results))
     stop_if_missing(results, names)
 

@@ -27,7 +27,7 @@ from lit_compacter.benchmarks.results import (
     add_arguments,
     content,
     environment,
-    load,
+    load_all,
     measure_missing,
     measured_alike,
     place,
@@ -168,7 +168,7 @@ def main() -> None:
     own = {name: shlex.split(given) for name, given in arguments.own}
     path, options, names = arguments.out / "methods.json", arguments.options, arguments.methods
     if arguments.redraw:
-        results, names = load(path), []
+        results, names = load_all(path), []
     elif options:
         try:
             wanted = {name: measured_with(name, options, own.get(name, [])) for name in names}

@@ -54,8 +54,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(path: Path) -> dict[str, Result]:
-    """The results in a file, by method; none where there is no file."""
-    return json.loads(path.read_text())["methods"] if path.exists() else {}
+    """The results in a file, by method; none where there is no file.
+
+    Raises:
+        SystemExit: They do not say what they were measured with.
+    """
+    results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
+    if untold := [name for name, result in results.items() if MEASURED_WITH not in result]:
+        raise SystemExit(f"{path}: {', '.join(untold)} does not say what it was measured with; give another --out")
+    return results
+
+
+def load_all(path: Path) -> dict[str, Result]:
+    """The results in a file that must have some, for `--redraw`."""
+    if results := load(path):
+        return results
+    raise SystemExit(f"{path} holds no results to redraw; measure some without --redraw")
 
 
 def measure_missing(
@@ -76,7 +90,7 @@ def measure_missing(
     """
     results = load(path)
     for name in [name for name in wanted if name in results]:
-        if other := differences(results[name].get(MEASURED_WITH, {}), wanted[name]):
+        if other := differences(results[name][MEASURED_WITH], wanted[name]):
             raise SystemExit(f"{path}: {name} was measured with {other}; give another --out to measure it anew")
     path.parent.mkdir(parents=True, exist_ok=True)
     with Progress() as progress:
@@ -125,7 +139,7 @@ def measured_alike(results: Mapping[str, Result]) -> list[dict[str, Result]]:
     """The results divided into those that can stand in one table: nothing but the method differs between them."""
     groups: dict[str, dict[str, Result]] = {}
     for name, result in results.items():
-        shared = {key: value for key, value in result.get(MEASURED_WITH, {}).items() if key != METHOD}
+        shared = {key: value for key, value in result[MEASURED_WITH].items() if key != METHOD}
         groups.setdefault(json.dumps(shared, sort_keys=True), {})[name] = result
     return sorted(groups.values(), key=len, reverse=True)
 
@@ -145,7 +159,7 @@ def environment(device: str | None = None) -> dict[str, str]:
 
 def place(result: Result) -> str:
     """`CPU, 2 threads, AVX2; torch 2.13.0, …, Python 3.11.7` and an empty line; nothing where that is not known."""
-    known = result.get(MEASURED_WITH, {})
+    known = result[MEASURED_WITH]
     if "machine" not in known:
         return ""
     libraries = ", ".join(f"{name} {known[name]}" for name in LIBRARIES if name in known)

@@ -64,7 +64,7 @@ GLUE_TASKS = (
         "STS-B",
         files=tsv("STS-B", rename={"score": "label"}),
         template=SENTENCES,
-        answer=Number(steps=5),
+        answer=Number(steps=5, invalid=-1.0),
         metrics=("pearson", "spearman"),
     ),
     _glue(

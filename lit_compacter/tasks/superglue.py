@@ -184,7 +184,7 @@ SUPERGLUE_TASKS = (
         prepare=prepare_record,
         template=fields("query", "entities", "passage"),
         answer=Text(),
-        metrics=("f1", "exact_match"),
+        metrics=("squad_f1", "squad_em"),
         split=carve,
     ),
     _superglue(
