@@ -6,7 +6,9 @@ run.
 """
 
 import contextlib
+import io
 import os
+import pickle
 import traceback
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -175,6 +177,38 @@ def _difference(theirs: Any, ours: Any) -> tuple[str, str]:
     return str(theirs), str(ours)
 
 
+def check_readable(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to write what `read` would refuse: states with other things than tensors and plain values.
+
+    Raises:
+        UserError: A callback, or another part of the run, keeps such a thing; the message names both.
+    """
+    for part in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # which are tensors
+        states = checkpoint[part].items() if part == "callbacks" else [(part, checkpoint[part])]
+        for name, state in states:
+            if refused := _unreadable(state):
+                raise UserError(
+                    f"the state of {part.removesuffix('s')} {name!r} cannot be kept in a checkpoint: it has {refused}; "
+                    "its state_dict must return tensors and plain values only, such as float(x) for a numpy number or "
+                    "str(x) for a path or a date"
+                )
+
+
+def _unreadable(state: Any) -> str:
+    """What of a state `torch.load(weights_only=True)` refuses, or nothing."""
+    file = io.BytesIO()
+    try:
+        torch.save(state, file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except pickle.UnpicklingError:
+        file.seek(0)
+        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(file)) or "an object"
+    except Exception as error:  # pickle raises whatever it stumbles over
+        return first_line(error)
+    return ""
+
+
 class AdapterCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are written whole or not at all, and never unpickled into anything but plain values."""
 
@@ -182,9 +216,10 @@ class AdapterCheckpointIO(TorchCheckpointIO):
         """Write beside `path`, flush to the disk, then rename over it.
 
         Raises:
-            UserError: The disk is full or the folder cannot be written.
+            UserError: The disk is full, the folder cannot be written, or `read` would refuse what a callback keeps.
         """
         path = Path(path)
+        check_readable(checkpoint)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with written_whole(path) as temporary, temporary.open("wb") as file:
