@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, Timer
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 
@@ -92,26 +92,34 @@ class LastCheckpoint(Checkpoint):
         self.path = folder / LAST
         self.every = every
         self.signal: signal.Signals | None = None
-        self.trained = False
+        self.trained = False  # has this start taken an optimizer step?
         self.step = 0  # optimizer steps taken at the last look
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.trained = True
         self.step = trainer.global_step
         if trainer.is_global_zero:
             remove_unfinished(self.path.parent)
         on_signal(self._told_to_stop)  # in place of Lightning's, which broadcasts within the handler
-        # Whether to stop early is not in Lightning's checkpoints.
-        stops = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
-        goes_on = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)  # patience may have grown
-        trainer.should_stop |= any(c.wait_count >= c.patience or c.stopping_reason not in goes_on for c in stops)
+        trainer.should_stop |= any(map(_has_stopped, _early_stopping(trainer)))  # no checkpoint of Lightning's says so
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.trained:
             rank_zero_warn(
-                f"nothing was trained: the run of {trainer.max_epochs} epochs was over at optimizer step "
-                f"{trainer.global_step}, where the checkpoint is; raise --trainer.max_epochs to train on"
+                f"nothing was trained: the run was over at optimizer step {trainer.global_step}, where the checkpoint "
+                f"is; to train on, {_what_to_raise(trainer)}"
             )
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for callback in _early_stopping(trainer):
+            checkpoint["callbacks"][callback.state_key]["thresholds"] = _thresholds(callback)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let this run's early stopping options win over those that Lightning saved with its state."""
+        for callback in _early_stopping(trainer):
+            if state := checkpoint["callbacks"].get(callback.state_key):
+                state["patience"] = callback.patience
+                if state.get("thresholds") != _thresholds(callback):
+                    state["stopping_reason"] = EarlyStoppingReason.NOT_STOPPED.value
 
     def _told_to_stop(self, number: int, frame: Any) -> None:
         HEARD.set()
@@ -125,7 +133,7 @@ class LastCheckpoint(Checkpoint):
     ) -> None:
         if trainer.global_step == self.step:  # gradients are being accumulated
             return
-        self.step = trainer.global_step
+        self.step, self.trained = trainer.global_step, True
         loop = trainer.fit_loop.epoch_loop
         if loop._num_ready_batches_reached() or loop._should_check_val_fx(trainer.fit_loop._data_fetcher):  # type: ignore[arg-type]
             return
@@ -155,3 +163,33 @@ class LastCheckpoint(Checkpoint):
             raise SystemExit(0)
         by = self.signal or signal.SIGTERM  # or another process was told
         raise Stopped(by, f" after optimizer step {trainer.global_step}; go on with --ckpt_path {self.path}")
+
+
+def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+
+
+def _thresholds(callback: EarlyStopping) -> list[float | None]:
+    return [callback.stopping_threshold, callback.divergence_threshold]
+
+
+def _has_stopped(callback: EarlyStopping) -> bool:
+    """Whether a restored callback had ended the run and its present options still do."""
+    by_patience = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)
+    return callback.wait_count >= callback.patience or callback.stopping_reason not in by_patience
+
+
+def _what_to_raise(trainer: Trainer) -> str:
+    """The option that ended a run which had nothing left to do."""
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
+        return f"raise --trainer.max_epochs {trainer.max_epochs}"
+    if 0 <= trainer.max_steps <= trainer.global_step:
+        return f"raise --trainer.max_steps {trainer.max_steps}"
+    for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
+        if (left := timer.time_remaining()) is not None and left <= 0:
+            return "raise --trainer.max_time, the time of all starts together"
+    for stopped in filter(_has_stopped, _early_stopping(trainer)):
+        if stopped.wait_count >= stopped.patience:
+            return f"raise the patience of EarlyStopping on {stopped.monitor}, {stopped.patience}"
+        return f"change the thresholds of EarlyStopping on {stopped.monitor}, of which one was reached"
+    return "raise --trainer.max_epochs"
