@@ -96,6 +96,10 @@ class GlueDataModule(LightningDataModule):
             batches.load_state_dict(self.resumed)
         return batches
 
+    def batches_done(self, epoch: int) -> int:
+        """Batches of `epoch` that a resumed run was trained on before the stop."""
+        return self.resumed["given"] if self.resumed and self.resumed["epoch"] == epoch else 0
+
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._evaluation_loader("validation")
 

@@ -75,6 +75,9 @@ class StopTogether(Callback):
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             on_signal(stop_at_once)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        on_signal(stop_at_once)  # until LastCheckpoint, which comes later, says what is saved first
+
     on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

@@ -2,16 +2,20 @@
 
 import dataclasses
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
@@ -22,12 +26,16 @@ from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.options import BACKBONE
+from lit_compacter.schedule import align_with_run, count_optimizer_steps
 from lit_compacter.tokens import check_tokenizer
 from lit_compacter.warmup import Warmup, get_warmup_steps, warn_if_too_long
 
 if TYPE_CHECKING:
     from lit_compacter.batches import Batch
     from lit_compacter.datamodule import GlueDataModule
+
+LEARNING_RATE = "train/learning_rate"
+SAMPLES = 3  # outputs that are shown where none is an answer
 
 
 class T5Module(LightningModule):
@@ -43,6 +51,10 @@ class T5Module(LightningModule):
             below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper: 500.
         weight_decay: AdamW's weight decay.
         pretrained: False starts from random weights of the same architecture: a control, not a way to train.
+        gradient_checkpointing: Recompute the activations in the backward pass: less memory, about a third more time,
+            the same losses.
+        compile: Compile the training step's forward pass with torch.compile: the first steps take minutes, the losses
+            are the same up to rounding. Evaluation is not compiled.
         seed: Seed of the new parameters and of dropout.
     """
 
@@ -56,6 +68,8 @@ class T5Module(LightningModule):
         warmup_steps: Warmup = 500,
         weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]
         pretrained: bool = True,
+        gradient_checkpointing: bool = False,
+        compile: bool = False,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -66,6 +80,8 @@ class T5Module(LightningModule):
         self.warmup_steps = float(warmup_steps) if 0 < warmup_steps < 1 else int(warmup_steps)
         self.weight_decay = float(weight_decay)
         self.pretrained = pretrained
+        self.gradient_checkpointing = gradient_checkpointing
+        self.compile_forward = compile
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
         self.generate_in_step = False  # do all processes decode equally many tokens? A sharded model needs it
@@ -85,12 +101,18 @@ class T5Module(LightningModule):
         base = checkpoint.tensors(model)
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
         self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
         self.model = model
         # Every process has built the same frozen tensors; what is trained alone is communicated.
         fixed = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
         fixed |= dict(self.named_buffers()).keys()
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, fixed)
+        # A call and not a module, since a compiled model is a second owner of all parameters. Dropout stays PyTorch's.
+        self.training_forward: Callable[..., Any] = model.__call__
+        if self.compile_forward:
+            self.training_forward = partial(torch.compile(model, dynamic=True, options={"fallback_random": True}))
 
     def setup(self, stage: str) -> None:
         data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -101,6 +123,7 @@ class T5Module(LightningModule):
             self.majority = data.most_common_target
         if str(self.trainer.precision).startswith("16"):
             warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
+        self.samples: list[tuple[str, str]] = []  # of an evaluation: what was generated, and what was expected
 
     # Training
 
@@ -111,21 +134,27 @@ class T5Module(LightningModule):
 
     def on_train_start(self) -> None:
         self.tokens = torch.tensor(0.0, device=self.device)  # targets since the last optimizer step, of all processes
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
+        data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        align_with_run(schedule, self.trainer, data.batches_done(self.current_epoch))
 
     def training_step(self, batch: "Batch", batch_idx: int) -> Tensor:
         """Σ −log p over the target tokens of this process's batch; `on_before_optimizer_step` makes it a mean."""
         assert self.model is not None
         labels = batch["labels"]  # (B, T)
-        logits = self.model(
+        logits = self.training_forward(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],
             decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
+            use_cache=False,
         ).logits  # (B, T, V)
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
         here = torch.stack([loss.detach().float(), (labels != IGNORE).sum()])
         everywhere, tokens = self.trainer.strategy.reduce(here, reduce_op="sum")
         self.tokens += tokens
         self.log("train/loss", everywhere / tokens, prog_bar=True, batch_size=len(labels))
+        self.log(LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(labels))
         return loss * self.trainer.accumulate_grad_batches  # by which Lightning divides
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -153,12 +182,13 @@ class T5Module(LightningModule):
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        # Which also loads the training batches, that are counted next.
         if not 0 < self.trainer.estimated_stepping_batches < float("inf"):
             raise UserError(
                 "the learning rate falls to 0 over the run, which must have a beginning and an end: "
                 "give --trainer.max_epochs, 1 or more"
             )
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = int(count_optimizer_steps(self.trainer))
         warmup = get_warmup_steps(self.warmup_steps, steps)
         warn_if_too_long(warmup, steps, self.learning_rate)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
@@ -179,7 +209,11 @@ class T5Module(LightningModule):
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 
     def validation_step(self, batch: "Batch", batch_idx: int) -> None:
-        self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])
+        generated = self.generate(batch)
+        if len(self.samples) < SAMPLES:
+            expected = (targets[0] for targets in batch["targets"])
+            self.samples += list(zip(generated, expected, strict=True))[: SAMPLES - len(self.samples)]
+        self.metrics.update(generated, batch["targets"], batch["group"], batch["row"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -191,8 +225,17 @@ class T5Module(LightningModule):
         self._log_metrics("test")
 
     def _log_metrics(self, stage: str) -> None:
-        for name, value in self.metrics.compute().items():
+        values = self.metrics.compute()
+        for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
+        if values["invalid"] == 1:
+            shown = ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.samples)
+            rank_zero_warn(
+                f"no output was an answer of task {self.task.name} yet, so every score is of wrong answers; for "
+                f"example {shown}. Early in training this is normal; if it stays so, train for more optimizer steps, "
+                "with a shorter warm-up or a higher learning rate"
+            )
+        self.samples = []
         self.metrics.reset()
 
     def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
