@@ -15,17 +15,20 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
+from lit_compacter.history import History
 from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.processes import is_first_process
-from lit_compacter.quiet import quieten
-from lit_compacter.reports import DataSummary, RunConfig, TrainableSummary, finish
+from lit_compacter.quiet import quieten, unchanged_process
+from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, TrainableSummary, finish
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
 from lit_compacter.stopping import BEFORE_A_SUDDEN_END, stoppable
+from lit_compacter.support import check_support
 
+MAIN = CONFIGS.parent / "main.py"
 VERBS = ("fit", "validate", "test", "predict")
 
 
@@ -133,41 +136,55 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options, fits = self.options, self.subcommand == "fit"
         check_trainer_options(options.trainer, fits)
-        folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
-        self.folder = self.until_the_end.enter_context(folder).path
-        if fits and options.ckpt_path == "last":
-            self.ckpt_path = self._find_checkpoint()  # again: now no other run can write one
-        elif fits:
-            run_folder.refuse_checkpoints(self.folder, self.ckpt_path)
+        self.folder: Path | None = None
+        folder = None
+        if not options.trainer.fast_dev_run:  # which leaves nothing behind
+            folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
+            self.folder = self.until_the_end.enter_context(folder).path
+            kwargs["default_root_dir"] = str(self.folder)
+            if fits and options.ckpt_path == "last":
+                self.ckpt_path = self._find_checkpoint()  # again: now no other run can write one
+            elif fits:
+                run_folder.refuse_checkpoints(self.folder, self.ckpt_path)
+            if options.trainer.logger is None:
+                kwargs["logger"] = folder.log_to(str(self.subcommand))
         self.trainer_defaults = {"callbacks": self._callbacks(folder)}
-        if options.trainer.logger is None:
-            kwargs["logger"] = folder.log_to(str(self.subcommand))
         plugins = self._get(self.config_init, "trainer").plugins or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs["plugins"] = [*plugins, checkpoint.AdapterCheckpointIO()]
         if not fits:
             kwargs["enable_checkpointing"] = False
         try:
-            return super().instantiate_trainer(default_root_dir=str(self.folder), **kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
             absent = re.search("gpu backend|accelerator is not available", str(error))
             hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
+        check_support(trainer)
+        return trainer
 
-    def _callbacks(self, folder: RunFolder) -> list[Callback]:
+    def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
+        fits = self.subcommand == "fit"
+        callbacks: list[Callback] = [StopTogether(), DataSummary()]
+        if fits:
+            callbacks += [TrainableSummary(), Hyperparameters()]
+        if folder is None:
+            return callbacks
         options = self.options.clone()
         options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
         config = self._parser(self.subcommand).dump(options, skip_unset=False)
-        always = [StopTogether(), RunConfig(folder, config), DataSummary()]
-        if self.subcommand != "fit":
-            return [*always, PredictionFile(self.folder)] if self.subcommand == "predict" else always
-        checkpoints = self.folder / run_folder.CHECKPOINTS
-        return [
-            *always,
-            TrainableSummary(),
-            BestCheckpoint(checkpoints, self.ckpt_path),
-            LastCheckpoint(checkpoints, self.options.save_every),  # after `best`, whose state it holds
-        ]
+        callbacks.append(RunConfig(folder, config))
+        if self.subcommand == "predict":
+            callbacks.append(PredictionFile(folder.path))
+        if fits:
+            callbacks.append(History(folder.path))
+        if fits and self.options.trainer.enable_checkpointing is not False:
+            checkpoints = folder.path / run_folder.CHECKPOINTS
+            callbacks += [
+                BestCheckpoint(checkpoints, self.ckpt_path),
+                LastCheckpoint(checkpoints, self.options.save_every),  # after `best`, whose state it holds
+            ]
+        return callbacks
 
     def instantiate_classes(self) -> None:
         try:
@@ -185,8 +202,7 @@ class CLI(LightningCLI):
             check_launch(self.trainer)
             BEFORE_A_SUDDEN_END.append(lambda: terminate(launched_by(self.trainer)))
             super()._run_subcommand(subcommand)
-            if self.trainer.is_global_zero:
-                finish(self.trainer, self.folder, subcommand)
+            self.metrics = finish(self.trainer, self.folder, subcommand, self.ckpt_path)
 
 
 def command_line(args: ArgsType) -> list[str]:
@@ -200,12 +216,24 @@ def first_word(args: ArgsType) -> str:
     return next(iter(command_line(args)), "")
 
 
-def main(args: ArgsType = None) -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    quieten()
+def main(args: ArgsType = None) -> dict[str, float] | None:
+    """Run the command line; a user's mistake is one line on stderr and exit code 2.
+
+    It can be called from Python too, more than once and in a thread, where signals do not stop it. It leaves the
+    process as it was.
+
+    Args:
+        args: The words after `main.py`. Default: those of the process.
+
+    Returns:
+        The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
+    """
     words = command_line(args)
-    with stoppable(), answered(is_first_process(), debug="--debug" in words):
+    with unchanged_process(), stoppable(), answered(is_first_process(), debug="--debug" in words):
+        set_parsing_settings(docstring_parse_attribute_docstrings=True)
+        quieten()
+        if args is not None:
+            sys.argv = [str(MAIN), *words]  # what Lightning starts further processes with
         verb, known = first_word(args), (*VERBS, "show")
         if verb and verb not in known and not verb.startswith("-"):
             raise UserError(
@@ -214,5 +242,5 @@ def main(args: ArgsType = None) -> None:
             )
         if verb == "show":
             show.main(words[1:])
-        else:
-            CLI(args)
+            return None
+        return CLI(args).metrics

@@ -13,10 +13,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lit_compacter import run_folder
+from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.leaderboard import Record, write_leaderboard
 from lit_compacter.module import T5Module
-from lit_compacter.reports import console
 from lit_compacter.whole import written_whole
 
 
@@ -33,6 +33,7 @@ class PredictionFile(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.part: Path | None = None
+        self.metrics: dict[str, float] = {}
         self.places: dict[int, int] = {}  # row → where its line begins in this process's file
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,7 +93,7 @@ class PredictionFile(Callback):
         """Metrics, and the leaderboard's files."""
         invalid = [record["prediction"] is None for record in read(path)]
         share = sum(invalid) / len(invalid)
-        run_folder.add_metrics(self.folder, {"predict/rows": len(invalid), "predict/invalid": round(share, 6)})
+        self.metrics = {"predict/rows": len(invalid), "predict/invalid": share}
         console.print(f"{len(invalid)} predictions in {path} ({100 * share:.1f} % are no answer)", soft_wrap=True)
         if data.options.predict_file is not None:
             return

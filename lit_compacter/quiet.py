@@ -1,11 +1,16 @@
 """What other libraries say and our users need not read."""
 
+import contextlib
 import logging
+import os
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 
 import datasets
+import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from transformers.utils import logging as transformers_logging
 
 from lit_compacter.processes import is_first_process
@@ -17,6 +22,36 @@ NOISE = (
 )
 SAID_BY = [f"lightning_fabric.utilities.{name}" for name in ("rank_zero", "seed", "distributed")]
 SAID_BY += ["pytorch_lightning.utilities.rank_zero"]
+HUB = "huggingface_hub"
+LOADING = "transformers.modeling_utils"
+
+
+@contextlib.contextmanager
+def unchanged_process() -> Iterator[None]:
+    """Take back, at the end, what a run changes in its process, so that the next one begins as the first did.
+
+    Lightning keeps the addresses and the numbers of a run's processes in environment variables, and the process group
+    open; a later run would take itself for one of those processes, and wait for the others.
+    """
+    environment, argv, hook = os.environ.copy(), sys.argv, threading.excepthook
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    grouped = torch.distributed.is_initialized()
+    filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
+    levels = logging.getLogger(HUB).level
+    try:
+        with warnings.catch_warnings(), isolate_rng():
+            yield
+    finally:
+        if torch.distributed.is_initialized() and not grouped:
+            torch.distributed.destroy_process_group()
+        torch.use_deterministic_algorithms(deterministic)
+        threading.excepthook, sys.argv = hook, argv
+        for name, kept in filters.items():
+            logging.getLogger(name).filters[:] = kept
+        logging.getLogger(HUB).setLevel(levels)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        os.environ.update(environment)
 
 
 def quieten() -> None:
@@ -34,9 +69,9 @@ def quieten() -> None:
         warnings.simplefilter("ignore")
     for name in SAID_BY:
         logging.getLogger(name).addFilter(lambda record: not record.getMessage().lstrip("-\n").startswith(NOISE))
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the last word is ours
+    logging.getLogger(HUB).setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()
-    loading = logging.getLogger("transformers.modeling_utils")  # its table of weights that do not fit: ours is a line
+    loading = logging.getLogger(LOADING)  # its table of weights that do not fit: ours is a line
     loading.addFilter(lambda record: "LOAD REPORT" not in record.getMessage())
     threading.excepthook = _thread_failed
     if not sys.stderr.isatty():

@@ -1,21 +1,21 @@
 """What a run shows and leaves behind: summary, config, metrics and the learning curve."""
 
-import csv
+import dataclasses
 import shlex
 from collections import defaultdict
 from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.console import Console
 from rich.table import Table
 
 from lit_compacter import run_folder
+from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.module import T5Module
+from lit_compacter.history import draw_learning_curve
+from lit_compacter.module import LEARNING_RATE, T5Module
+from lit_compacter.predictions import PredictionFile
+from lit_compacter.results import describe, record
 from lit_compacter.saving import BestCheckpoint
-from lit_compacter.whole import written_whole
-
-console = Console()
 
 
 class RunConfig(Callback):
@@ -38,6 +38,33 @@ class RunConfig(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
             self._keep(trainer, pl_module)
+
+
+class Hyperparameters(Callback):
+    """Gives every logger what the run was made with: task, method, options, seed and the number of parameters."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, T5Module)
+        data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
+        sizes = {True: 0, False: 0}
+        for parameter in pl_module.parameters():
+            sizes[parameter.requires_grad] += parameter.numel()
+        values = {
+            "task": data.task.name,
+            "method": type(pl_module.method).__name__,
+            "method_options": dataclasses.asdict(pl_module.method),  # type: ignore[call-overload]
+            "model_name": pl_module.model_name,
+            "learning_rate": pl_module.learning_rate,
+            "warmup_steps": pl_module.warmup_steps,
+            "weight_decay": pl_module.weight_decay,
+            "batch_size": data.options.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "seed": pl_module.seed,
+            "trainable_parameters": sizes[True],
+            "total_parameters": sizes[True] + sizes[False],
+            **data.options.inputs,
+        }
+        for logger in trainer.loggers:
+            logger.log_hyperparams(values)
 
 
 class TrainableSummary(Callback):
@@ -81,49 +108,37 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
 
 
-def finish(trainer: Trainer, folder: Path, verb: str) -> None:
-    """Write metrics.json and the learning curve, and say where everything is."""
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+def finish(trainer: Trainer, folder: Path | None, verb: str, checkpoint: str | None) -> dict[str, float]:
+    """Write metrics.json and the learning curve, and say where everything is.
+
+    Args:
+        trainer: Whose run is over.
+        folder: The run folder; None for a dry run, which keeps nothing.
+        verb: What has run.
+        checkpoint: The checkpoint that it began from.
+
+    Returns:
+        The run's final metrics.
+    """
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name != LEARNING_RATE}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, BestCheckpoint) and verb == "fit" and callback.best_model_score is not None:
+            metrics["val/best_score"] = float(callback.best_model_score)
+        if isinstance(callback, PredictionFile):
+            metrics |= callback.metrics
+    if not trainer.is_global_zero:
+        return metrics
     if verb == "fit":
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, BestCheckpoint) and callback.best_model_score is not None:
-                metrics["val/best_score"] = float(callback.best_model_score)
-        draw_learning_curve(folder)
         console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    if folder is None:
+        console.print("dry run (trainer.fast_dev_run): no checkpoint, result or log was kept")
+        return metrics
+    if verb == "fit":
+        draw_learning_curve(folder)
         if (folder / run_folder.CHECKPOINTS / run_folder.BEST).exists():
-            verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
+            then = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
             options = "--config", str(folder / run_folder.CONFIG), "--run_name", folder.name, "--ckpt_path", "best"
-            console.print(f"{verb} it: {shlex.join(['python', 'main.py', verb, *options])}", soft_wrap=True)
-    with run_folder.results_lock(folder):
-        run_folder.add_metrics(folder, {name: round(value, 6) for name, value in metrics.items()})
+            console.print(f"{then} it: {shlex.join(['python', 'main.py', then, *options])}", soft_wrap=True)
+    record(folder, describe(trainer, verb, folder, checkpoint), metrics)
     console.print(f"run folder: {folder}", soft_wrap=True)
-
-
-def draw_learning_curve(folder: Path) -> None:
-    """learning_curve.png: training loss and validation score over optimizer steps."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
-
-    series: dict[str, dict[int, float]] = defaultdict(dict)  # a resumed run overwrites what it repeats
-    for path in sorted(
-        folder.glob(f"{run_folder.LOGS}/fit/csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime
-    ):
-        whole_lines = path.read_text().rpartition("\n")[0].splitlines()  # a killed run may have left a part of one
-        for row in csv.DictReader(whole_lines):
-            for name in ("train/loss", "val/score"):
-                if row.get(name):
-                    series[name][int(row["step"])] = float(row[name])
-    figure, left = plt.subplots(figsize=(7, 4))
-    right = left.twinx()
-    for axis, name, colour in ((left, "train/loss", "tab:blue"), (right, "val/score", "tab:orange")):
-        steps = sorted(series[name])
-        axis.plot(steps, [series[name][s] for s in steps], color=colour, marker="." if name == "val/score" else None)
-        axis.set_ylabel(name, color=colour)
-    left.set_xlabel("optimizer step")
-    figure.suptitle(folder.name)
-    figure.tight_layout()
-    with written_whole(folder / run_folder.CURVE) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
-    plt.close(figure)
+    return metrics

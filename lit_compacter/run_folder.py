@@ -4,16 +4,15 @@
     config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
     checkpoints/best.ckpt          by val/score; and last.ckpt
     logs/<verb>/{csv,tensorboard}/version_0/   a resumed run adds version_1
-    metrics.json                   final metrics of each verb
+    metrics.json                   results of each verb (results.py)
+    history.jsonl                  training loss, learning rate and validation metrics over optimizer steps (history.py)
     learning_curve.png
     predictions.jsonl
 """
 
 import contextlib
-import json
 import os
 import shutil
-import warnings
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import count
@@ -31,6 +30,7 @@ from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
+HISTORY = "history.jsonl"
 CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -212,17 +212,3 @@ def find_checkpoint(given: str | None, folder: Path | None, may_begin: bool) -> 
         )
         raise UserError(f"no checkpoint {path}{hint}")
     return str(path)
-
-
-def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Merge `metrics` into the folder's metrics.json, under `results_lock`; one that cannot be read is put aside."""
-    path = folder / METRICS
-    known = {}
-    if path.exists():
-        try:
-            known = dict(json.loads(path.read_bytes()))
-        except (ValueError, TypeError):
-            path.rename(aside := free_path(path))
-            warnings.warn(f"{path} is damaged: it is now {aside.name}, and a new one begins", stacklevel=2)
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(known | metrics, indent=2) + "\n")

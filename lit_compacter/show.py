@@ -13,10 +13,10 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.answers import Answer, Labels, Number
+from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.options import BACKBONE
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
-from lit_compacter.reports import console
 
 EXAMPLES = 3
 PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)

@@ -47,14 +47,18 @@ def _stopped_at_once(number: int) -> Stopped:
 
 
 def on_signal(handler: Callable[[int, Any], Any]) -> None:
-    """Call `handler`, which sets HEARD, when the process is told to stop."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, handler)
+    """Call `handler`, which sets HEARD, when the process is told to stop; Python allows it in the main thread alone."""
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
     """Within, a signal to stop raises Stopped; the first process prints its line."""
+    if threading.current_thread() is not threading.main_thread():  # signals are another's to hear
+        yield
+        return
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     arrived, arrives = os.pipe()
     os.set_blocking(arrives, False)

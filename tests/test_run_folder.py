@@ -12,6 +12,7 @@ import pytest
 
 from lit_compacter import run_folder
 from lit_compacter.errors import UserError
+from lit_compacter.results import record
 from lit_compacter.run_folder import RunFolder
 
 T = TypeVar("T")
@@ -98,8 +99,9 @@ def test_what_runs_leave_that_begin_at_once_is_all_kept(tmp_path: Path) -> None:
 def test_damaged_metrics_are_put_aside(content: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(content)
     with pytest.warns(UserWarning, match="metrics.json is damaged: it is now metrics-2.json"):
-        run_folder.add_metrics(tmp_path, {"test/score": 0.5})
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"test/score": 0.5}
+        record(tmp_path, {"verb": "test", "split": "test"}, {"test/score": 0.5})
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["test/score"] == 0.5 and len(metrics["evaluations"]) == 1
     assert (tmp_path / "metrics-2.json").read_text() == content
 
 

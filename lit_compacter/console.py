@@ -1,0 +1,5 @@
+"""The terminal that everything for users is printed on."""
+
+from rich.console import Console
+
+console = Console()
