@@ -21,6 +21,7 @@ from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.processes import is_first_process
+from lit_compacter.progress import progress_bars, write_profile_to
 from lit_compacter.quiet import quieten, unchanged_process
 from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, TrainableSummary, finish
 from lit_compacter.run_folder import RunFolder
@@ -54,12 +55,13 @@ class CLI(LightningCLI):
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         # A checkpoint is never unpickled into more than plain values, so that is no option.
-        # Nor are predictions kept in memory: they are in a file.
-        return {verb: LightningCLI.subcommands()[verb] | {"weights_only", "return_predictions"} for verb in self.verbs}
+        # Nor are predictions kept in memory: they are in a file. And `finish` prints the metrics.
+        ours = {"weights_only", "return_predictions", "verbose"}
+        return {verb: LightningCLI.subcommands()[verb] | ours for verb in self.verbs}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        kept = {"return_predictions": False} if subcommand == "predict" else {}
-        return super()._prepare_subcommand_kwargs(subcommand) | kept | {"ckpt_path": self.ckpt_path}
+        ours = {"fit": {}, "predict": {"return_predictions": False}}.get(subcommand, {"verbose": False})
+        return super()._prepare_subcommand_kwargs(subcommand) | ours | {"ckpt_path": self.ckpt_path}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         kwargs.setdefault("description", "Fine-tune T5 with Compacter. `main.py show` prints what a task looks like.")
@@ -136,19 +138,18 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options, fits = self.options, self.subcommand == "fit"
         check_trainer_options(options.trainer, fits)
-        self.folder: Path | None = None
-        folder = None
+        self.folder: RunFolder | None = None
         if not options.trainer.fast_dev_run:  # which leaves nothing behind
             folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
-            self.folder = self.until_the_end.enter_context(folder).path
-            kwargs["default_root_dir"] = str(self.folder)
+            self.folder = self.until_the_end.enter_context(folder)
+            kwargs["default_root_dir"] = str(folder.path)
             if fits and options.ckpt_path == "last":
                 self.ckpt_path = self._find_checkpoint()  # again: now no other run can write one
             elif fits:
-                run_folder.refuse_checkpoints(self.folder, self.ckpt_path)
+                run_folder.refuse_checkpoints(folder.path, self.ckpt_path)
             if options.trainer.logger is None:
                 kwargs["logger"] = folder.log_to(str(self.subcommand))
-        self.trainer_defaults = {"callbacks": self._callbacks(folder)}
+        self.trainer_defaults = {"callbacks": self._callbacks(self.folder)}
         plugins = self._get(self.config_init, "trainer").plugins or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs["plugins"] = [*plugins, checkpoint.AdapterCheckpointIO()]
@@ -161,11 +162,14 @@ class CLI(LightningCLI):
             hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
         check_support(trainer)
+        if self.folder:
+            write_profile_to(self.folder.path, trainer.profiler)  # type: ignore[attr-defined]
         return trainer
 
     def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
         fits = self.subcommand == "fit"
-        callbacks: list[Callback] = [StopTogether(), DataSummary()]
+        given = self._get(self.config_init, "trainer")
+        callbacks = [*progress_bars(given.enable_progress_bar, given.callbacks), StopTogether(), DataSummary()]
         if fits:
             callbacks += [TrainableSummary(), Hyperparameters()]
         if folder is None:
@@ -173,7 +177,7 @@ class CLI(LightningCLI):
         options = self.options.clone()
         options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
         config = self._parser(self.subcommand).dump(options, skip_unset=False)
-        callbacks.append(RunConfig(folder, config))
+        callbacks.append(RunConfig(folder, config, str(self.subcommand)))
         if self.subcommand == "predict":
             callbacks.append(PredictionFile(folder.path))
         if fits:

@@ -1,5 +1,5 @@
 """The terminal that everything for users is printed on."""
 
-from rich.console import Console
+from rich import get_console
 
-console = Console()
+console = get_console()  # of Lightning's progress bar too, so that what is printed stands above the bar

@@ -1,12 +1,14 @@
 """What other libraries say and our users need not read."""
 
 import contextlib
+import io
 import logging
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import TextIO
 
 import datasets
 import torch
@@ -22,8 +24,24 @@ NOISE = (
 )
 SAID_BY = [f"lightning_fabric.utilities.{name}" for name in ("rank_zero", "seed", "distributed")]
 SAID_BY += ["pytorch_lightning.utilities.rank_zero"]
+HANDLED_BY = ("pytorch_lightning", "lightning_fabric")  # the loggers with handlers that write to stderr
 HUB = "huggingface_hub"
 LOADING = "transformers.modeling_utils"
+
+
+class CurrentStderr(io.TextIOBase):
+    """`sys.stderr` at the time of writing, which a progress bar replaces so that the text stands above it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _handlers() -> list["logging.StreamHandler[TextIO]"]:
+    handlers = (handler for name in HANDLED_BY for handler in logging.getLogger(name).handlers)
+    return [handler for handler in handlers if type(handler) is logging.StreamHandler]
 
 
 @contextlib.contextmanager
@@ -38,6 +56,7 @@ def unchanged_process() -> Iterator[None]:
     grouped = torch.distributed.is_initialized()
     filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
     levels = logging.getLogger(HUB).level
+    streams = {handler: handler.stream for handler in _handlers()}
     try:
         with warnings.catch_warnings(), isolate_rng():
             yield
@@ -49,6 +68,8 @@ def unchanged_process() -> Iterator[None]:
         for name, kept in filters.items():
             logging.getLogger(name).filters[:] = kept
         logging.getLogger(HUB).setLevel(levels)
+        for handler, stream in streams.items():
+            handler.setStream(stream)
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)
@@ -69,6 +90,8 @@ def quieten() -> None:
         warnings.simplefilter("ignore")
     for name in SAID_BY:
         logging.getLogger(name).addFilter(lambda record: not record.getMessage().lstrip("-\n").startswith(NOISE))
+    for handler in _handlers():
+        handler.setStream(CurrentStderr())  # type: ignore[arg-type]  # it only writes and flushes
     logging.getLogger(HUB).setLevel(logging.ERROR)  # its retries; the last word is ours
     transformers_logging.disable_progress_bar()
     loading = logging.getLogger(LOADING)  # its table of weights that do not fit: ours is a line

@@ -3,18 +3,18 @@
 import dataclasses
 import shlex
 from collections import defaultdict
-from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.table import Table
 
-from lit_compacter import run_folder
 from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.history import draw_learning_curve
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.predictions import PredictionFile
+from lit_compacter.progress import find_profiles
 from lit_compacter.results import describe, record
+from lit_compacter.run_folder import BEST, CHECKPOINTS, RunFolder
 from lit_compacter.saving import BestCheckpoint
 
 
@@ -24,14 +24,16 @@ class RunConfig(Callback):
     Args:
         folder: The run's.
         config: The config as YAML.
+        verb: What is run.
     """
 
-    def __init__(self, folder: run_folder.RunFolder, config: str) -> None:
+    def __init__(self, folder: RunFolder, config: str, verb: str) -> None:
         self.folder = folder
         self.config = config
+        self.verb = verb
 
     def _keep(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.folder.begin(self.config)
+        self.folder.begin(self.config, self.verb)
 
     on_train_start = on_test_start = on_predict_start = _keep
 
@@ -108,7 +110,7 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
 
 
-def finish(trainer: Trainer, folder: Path | None, verb: str, checkpoint: str | None) -> dict[str, float]:
+def finish(trainer: Trainer, folder: RunFolder | None, verb: str, checkpoint: str | None) -> dict[str, float]:
     """Write metrics.json and the learning curve, and say where everything is.
 
     Args:
@@ -128,17 +130,19 @@ def finish(trainer: Trainer, folder: Path | None, verb: str, checkpoint: str | N
             metrics |= callback.metrics
     if not trainer.is_global_zero:
         return metrics
-    if verb == "fit":
-        console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+    if metrics:
+        console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), soft_wrap=True)
     if folder is None:
         console.print("dry run (trainer.fast_dev_run): no checkpoint, result or log was kept")
         return metrics
+    for report in find_profiles(verb, trainer.profiler):  # type: ignore[attr-defined]
+        console.print(f"profiler report: {report}", soft_wrap=True)
     if verb == "fit":
-        draw_learning_curve(folder)
-        if (folder / run_folder.CHECKPOINTS / run_folder.BEST).exists():
+        draw_learning_curve(folder.path)
+        if (folder.path / CHECKPOINTS / BEST).exists():
             then = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
-            options = "--config", str(folder / run_folder.CONFIG), "--run_name", folder.name, "--ckpt_path", "best"
+            options = "--config", str(folder.config), "--run_name", folder.path.name, "--ckpt_path", "best"
             console.print(f"{then} it: {shlex.join(['python', 'main.py', then, *options])}", soft_wrap=True)
-    record(folder, describe(trainer, verb, folder, checkpoint), metrics)
-    console.print(f"run folder: {folder}", soft_wrap=True)
+    record(folder.path, describe(trainer, verb, folder.path, checkpoint), metrics)
+    console.print(f"run folder: {folder.path}", soft_wrap=True)
     return metrics

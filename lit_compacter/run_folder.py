@@ -1,7 +1,7 @@
 """The folder of a run: its name, and what is kept in it.
 
 <default_root_dir>/<run_name>/
-    config.yaml                    the resolved config of the run's first verb (config-2.yaml, … of later ones)
+    config.yaml                    the resolved config of the first verb; config-<verb>.yaml of later ones
     checkpoints/best.ckpt          by val/score; and last.ckpt
     logs/<verb>/{csv,tensorboard}/version_0/   a resumed run adds version_1
     metrics.json                   results of each verb (results.py)
@@ -60,6 +60,7 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
         self.lock = _take(self.path) if trains and is_first_process() else None
         self.fresh = fresh
         self.began = False
+        self.config = self.path / CONFIG  # this start's, once it has begun
         self.logs: list[Path] = []  # the folders of this start's loggers
 
     def log_to(self, verb: str) -> list[Logger]:
@@ -75,12 +76,15 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
                     folder.mkdir(parents=True)
         return [logger(logs, name=name, version=version) for name, logger in kinds.items()]
 
-    def begin(self, config: str) -> None:
+    def begin(self, config: str, verb: str = "fit") -> None:
         """The model is built and the run really starts: keep its resolved config."""
         if is_first_process() and not self.began:
             self.path.mkdir(exist_ok=True)  # another start that failed may have thought it was its own
-            with results_lock(self.path), written_whole(free_path(self.path / CONFIG)) as temporary:
-                temporary.write_text(config)
+            with results_lock(self.path):
+                first = self.path / CONFIG
+                self.config = free_path(first.with_stem(f"{first.stem}-{verb}")) if first.exists() else first
+                with written_whole(self.config) as temporary:
+                    temporary.write_text(config)
         self.began = True
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:

@@ -38,7 +38,7 @@ def test_the_printed_test_command_works(first_run: tuple[Path, str], trained: Pa
     assert result.returncode == 0, result.stderr
     metrics = json.loads((trained / "metrics.json").read_text())
     assert "test/score" in metrics and "val/best_score" in metrics, "metrics of earlier verbs stay"
-    assert (trained / "config-2.yaml").exists() and (trained / "config.yaml").exists()
+    assert (trained / "config-test.yaml").exists() and (trained / "config.yaml").exists()
 
 
 def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:

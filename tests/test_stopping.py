@@ -104,7 +104,7 @@ def test_in_evaluation(
     send_at(monkeypatch, hook, signal.SIGTERM)
     told_to_stop(capsys, signal.SIGTERM, *command(verb, trained.parent, "--run_name=first", "--ckpt_path=best"))
     made = {path.name for path in trained.rglob("*")} - before
-    assert made <= {"config-2.yaml", verb} | {name for name in made if name.startswith("events.")}
+    assert made <= {f"config-{verb}.yaml", verb} | {name for name in made if name.startswith("events.")}
 
 
 TOLD = "stopped by SIGTERM; what was written before is whole\n"
