@@ -236,8 +236,8 @@ def main(args: ArgsType = None) -> dict[str, float] | None:
     with unchanged_process(), stoppable(), answered(is_first_process(), debug="--debug" in words):
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
         quieten()
-        if args is not None:
-            sys.argv = [str(MAIN), *words]  # what Lightning starts further processes with
+        if isinstance(args, list):
+            sys.argv, args = [str(MAIN), *words], None  # what Lightning starts further processes with
         verb, known = first_word(args), (*VERBS, "show")
         if verb and verb not in known and not verb.startswith("-"):
             raise UserError(

@@ -1,12 +1,12 @@
-"""history.jsonl: the course of a training, whatever its loggers; and the learning curve that is drawn from it."""
+"""logs/history.jsonl: the course of a training, whatever its loggers; and the learning curve that is drawn from it."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lit_compacter.jsonl import append_record, read_records
 from lit_compacter.run_folder import CURVE, HISTORY
 from lit_compacter.whole import written_whole
 
@@ -26,9 +26,6 @@ class History(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
-        if trainer.is_global_zero and self.path.exists() and not self.path.read_bytes().endswith(b"\n"):
-            with self.path.open("a") as file:  # a killed run has left a part of a line
-                file.write("\n")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
@@ -46,19 +43,13 @@ class History(Callback):
         if not trainer.is_global_zero:
             return
         values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": trainer.global_step, "epoch": trainer.current_epoch} | values) + "\n")
+        append_record(self.path, {"step": trainer.global_step, "epoch": trainer.current_epoch} | values)
 
 
 def read_history(folder: Path) -> dict[str, dict[int, float]]:
     """Metric name → optimizer step → value. Of what a resumed run repeats the later line counts."""
     series: dict[str, dict[int, float]] = defaultdict(dict)
-    path = folder / HISTORY
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            entry = json.loads(line)
-        except ValueError:  # written in part
-            continue
+    for entry in read_records(folder / HISTORY):
         for name in entry.keys() - {"step", "epoch"}:
             series[name][entry["step"]] = entry[name]
     return series

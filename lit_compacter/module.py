@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
@@ -102,7 +102,7 @@ class T5Module(LightningModule):
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
         self.model = model
         # Every process has built the same frozen tensors; what is trained alone is communicated.
@@ -112,6 +112,7 @@ class T5Module(LightningModule):
         # A call and not a module, since a compiled model is a second owner of all parameters. Dropout stays PyTorch's.
         self.training_forward: Callable[..., Any] = model.__call__
         if self.compile_forward:
+            torch.compiler.reset()  # of an earlier run in this process
             self.training_forward = partial(torch.compile(model, dynamic=True, options={"fallback_random": True}))
 
     def setup(self, stage: str) -> None:
@@ -135,7 +136,7 @@ class T5Module(LightningModule):
     def on_train_start(self) -> None:
         self.tokens = torch.tensor(0.0, device=self.device)  # targets since the last optimizer step, of all processes
         schedule = self.lr_schedulers()
-        assert isinstance(schedule, LRScheduler)
+        assert isinstance(schedule, LambdaLR)
         data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         align_with_run(schedule, self.trainer, data.batches_done(self.current_epoch))
 

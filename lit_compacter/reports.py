@@ -13,7 +13,7 @@ from lit_compacter.history import draw_learning_curve
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.progress import find_profiles
-from lit_compacter.results import describe, record
+from lit_compacter.results import EVALUATIONS, describe, record
 from lit_compacter.run_folder import BEST, CHECKPOINTS, RunFolder
 from lit_compacter.saving import BestCheckpoint
 
@@ -51,10 +51,12 @@ class Hyperparameters(Callback):
         sizes = {True: 0, False: 0}
         for parameter in pl_module.parameters():
             sizes[parameter.requires_grad] += parameter.numel()
+        options = dataclasses.asdict(pl_module.method)  # type: ignore[call-overload]
+        options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
         values = {
             "task": data.task.name,
             "method": type(pl_module.method).__name__,
-            "method_options": dataclasses.asdict(pl_module.method),  # type: ignore[call-overload]
+            "method_options": options,
             "model_name": pl_module.model_name,
             "learning_rate": pl_module.learning_rate,
             "warmup_steps": pl_module.warmup_steps,
@@ -143,6 +145,7 @@ def finish(trainer: Trainer, folder: RunFolder | None, verb: str, checkpoint: st
             then = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
             options = "--config", str(folder.config), "--run_name", folder.path.name, "--ckpt_path", "best"
             console.print(f"{then} it: {shlex.join(['python', 'main.py', then, *options])}", soft_wrap=True)
-    record(folder.path, describe(trainer, verb, folder.path, checkpoint), metrics)
+    if not record(folder.path, describe(trainer, verb, folder.path, checkpoint), metrics):
+        console.print(f"not of the run's own task, data and checkpoint: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {folder.path}", soft_wrap=True)
     return metrics

@@ -1,13 +1,14 @@
 """The folder of a run: its name, and what is kept in it.
 
 <default_root_dir>/<run_name>/
-    config.yaml                    the resolved config of the first verb; config-<verb>.yaml of later ones
+    config.yaml                    the resolved config of fit, config-2.yaml of its resumption, config-<verb>.yaml
     checkpoints/best.ckpt          by val/score; and last.ckpt
-    logs/<verb>/{csv,tensorboard}/version_0/   a resumed run adds version_1
     metrics.json                   results of each verb (results.py)
-    history.jsonl                  training loss, learning rate and validation metrics over optimizer steps (history.py)
-    learning_curve.png
+    learning_curve.png             (history.py)
     predictions.jsonl
+    logs/history.jsonl             training loss, learning rate and validation metrics over optimizer steps (history.py)
+    logs/results.jsonl             every result (results.py)
+    logs/<verb>/{csv,tensorboard}/version_0/   a resumed run adds version_1
 """
 
 import contextlib
@@ -30,12 +31,12 @@ from lit_compacter.whole import written_whole
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
-HISTORY = "history.jsonl"
 CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best.ckpt", "last.ckpt"  # in it
 LOGS = "logs"
+HISTORY, RESULTS = f"{LOGS}/history.jsonl", f"{LOGS}/results.jsonl"
 LOCK = ".lock"  # held while a run trains
 RESULTS_LOCK = ".results.lock"  # held for the moment in which results are written
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # how processes that Lightning launches learn the name the first one chose
@@ -82,7 +83,8 @@ class RunFolder(contextlib.AbstractContextManager["RunFolder"]):
             self.path.mkdir(exist_ok=True)  # another start that failed may have thought it was its own
             with results_lock(self.path):
                 first = self.path / CONFIG
-                self.config = free_path(first.with_stem(f"{first.stem}-{verb}")) if first.exists() else first
+                of_verb = first if verb == "fit" else first.with_stem(f"{first.stem}-{verb}")
+                self.config = free_path(of_verb) if first.exists() else first
                 with written_whole(self.config) as temporary:
                     temporary.write_text(config)
         self.began = True

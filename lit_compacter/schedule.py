@@ -5,7 +5,7 @@ import math
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from pytorch_lightning.utilities import rank_zero_warn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 
 
 def count_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, steps: int = 0) -> float:
@@ -31,7 +31,7 @@ def count_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, st
     return min(limit, max(0, left))
 
 
-def align_with_run(schedule: LRScheduler, trainer: Trainer, batches: int) -> None:
+def align_with_run(schedule: LambdaLR, trainer: Trainer, batches: int) -> None:
     """Set a resumed schedule to the share of the run that is done.
 
     The schedule's state counts the steps of the run that was stopped. With another batch size, number of processes,
@@ -46,11 +46,11 @@ def align_with_run(schedule: LRScheduler, trainer: Trainer, batches: int) -> Non
     total = count_optimizer_steps(trainer)
     left = count_optimizer_steps(trainer, trainer.current_epoch, batches, trainer.global_step)
     step = int(total - left)
-    if step == schedule.last_epoch:
+    rate = schedule.base_lrs[0] * schedule.lr_lambdas[0](step)
+    if step == schedule.last_epoch and math.isclose(rate, schedule.optimizer.param_groups[0]["lr"], rel_tol=1e-6):
         return
     schedule.last_epoch = step - 1
     schedule.step()
-    rate = schedule.get_last_lr()[0]
     rank_zero_warn(
         f"the number of optimizer steps in the run has changed since the checkpoint, to {int(total):,}, of which "
         f"{int(left):,} are left: the learning rate goes on at that point of its schedule, {rate:.3g}"

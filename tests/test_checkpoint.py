@@ -2,10 +2,11 @@
 
 import copy
 import errno
-import pickle
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -58,11 +59,17 @@ def test_round_trip(tmp_path: Path) -> None:
     assert torch.equal(found["state_dict"]["model.phm_rule"], STATE["model.phm_rule"])
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_what_reading_refuses_is_not_written(tmp_path: Path) -> None:
     path = saved(tmp_path / "x.ckpt")
     before = path.read_bytes()
-    with pytest.raises((AttributeError, pickle.PicklingError)):
-        AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, "unpicklable": lambda: None}, path)
+    for state, named in (
+        (np.float64(0.5), "numpy"),
+        ({"folder": tmp_path}, "pathlib"),
+        ([date(2021, 6, 8)], "datetime.date"),
+        (lambda: None, "lambda"),
+    ):
+        with pytest.raises(UserError, match=f"the state of callback 'Mine' cannot be kept .*{named}"):
+            AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, "callbacks": {"Mine": state}}, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"]
 

@@ -196,7 +196,7 @@ def test_real_tasks_on_a_real_vocabulary(task: str, tmp_path: Path) -> None:
     real += [*QUICK, "--data.batch_size=16", f"--trainer.default_root_dir={tmp_path}", "--run_name=real"]
     main(["fit", *real])
     main(["test", *real, "--ckpt_path=best"])
-    main(["predict", *real, "--ckpt_path=last"])
+    main(["predict", *real, "--ckpt_path=best"])
     metrics = json.loads((tmp_path / "real/metrics.json").read_text())
     assert {"val/score", "test/score", "test/invalid", "predict/rows"} <= metrics.keys()
     shutil.rmtree(tmp_path / "real")

@@ -67,6 +67,8 @@ def test_the_papers_recipe_is_the_default() -> None:
         "warmup_steps": 500,
         "weight_decay": 0.0,
         "pretrained": True,
+        "gradient_checkpointing": False,
+        "compile": False,
         "seed": 42,
     }
     assert config["data"]["batch_size"] == 100 and config["data"]["max_source_length"] == 128  # type: ignore[index]

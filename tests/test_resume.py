@@ -149,7 +149,7 @@ def test_killed_at_a_random_moment(number: int, wholes: Wholes, tmp_path: Path) 
     whole, seconds, options = wholes.get(METHOD_NAMES[number % len(METHOD_NAMES)], 1 + number // len(METHOD_NAMES) % 2)
     again = command(tmp_path, "killed", "--ckpt_path=last", *options)
     steps, last = EPOCHS * 8, tmp_path / "killed/checkpoints/last.ckpt"
-    for config in ("config.yaml", "config-fit.yaml"):
+    for config in ("config.yaml", "config-2.yaml"):
         before = checkpoint.read(last)["global_step"] if last.exists() else 0
         process = start(again)
         while not (tmp_path / "killed" / config).exists():
