@@ -51,7 +51,8 @@ def unchanged_process() -> Iterator[None]:
     Lightning keeps the addresses and the numbers of a run's processes in environment variables, and the process group
     open; a later run would take itself for one of those processes, and wait for the others.
     """
-    environment, argv, hook = os.environ.copy(), sys.argv, threading.excepthook
+    environment, argv = os.environ.copy(), sys.argv
+    hook, formatting = threading.excepthook, warnings.formatwarning
     deterministic = torch.are_deterministic_algorithms_enabled()
     grouped = torch.distributed.is_initialized()
     filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
@@ -64,7 +65,7 @@ def unchanged_process() -> Iterator[None]:
         if torch.distributed.is_initialized() and not grouped:
             torch.distributed.destroy_process_group()
         torch.use_deterministic_algorithms(deterministic)
-        threading.excepthook, sys.argv = hook, argv
+        sys.argv, threading.excepthook, warnings.formatwarning = argv, hook, formatting
         for name, kept in filters.items():
             logging.getLogger(name).filters[:] = kept
         logging.getLogger(HUB).setLevel(levels)
