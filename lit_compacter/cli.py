@@ -19,7 +19,7 @@ from lit_compacter.history import History
 from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
-from lit_compacter.predictions import PredictionFile
+from lit_compacter.predictions import BatchIndices, PredictionFile
 from lit_compacter.processes import is_first_process
 from lit_compacter.quiet import quieten, unchanged_process
 from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, TrainableSummary, finish
@@ -165,7 +165,7 @@ class CLI(LightningCLI):
 
     def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
         fits = self.subcommand == "fit"
-        callbacks: list[Callback] = [StopTogether(), DataSummary()]
+        callbacks: list[Callback] = [StopTogether(), DataSummary(), BatchIndices()]
         if fits:
             callbacks += [TrainableSummary(), Hyperparameters()]
         if folder is None:
