@@ -59,6 +59,7 @@ def quieten() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
     warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")  # BatchIndices does
+    warnings.filterwarnings("ignore", ".*monitor='val/score'.* could not find.*")  # no validation has run yet
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # gathered before it is computed
     warnings.filterwarnings("ignore", ".*Grad strides do not match.*")  # of vectors as matrices: nothing to gain

@@ -45,6 +45,8 @@ class Hyperparameters(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module)
+        if not trainer.enable_autolog_hparams:
+            return
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
         sizes = {True: 0, False: 0}
         for parameter in pl_module.parameters():
@@ -135,10 +137,19 @@ def finish(trainer: Trainer, folder: Path | None, verb: str, checkpoint: str | N
         return metrics
     if verb == "fit":
         draw_learning_curve(folder)
-        if (folder / run_folder.CHECKPOINTS / run_folder.BEST).exists():
-            then = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
-            options = "--config", str(folder / run_folder.CONFIG), "--run_name", folder.name, "--ckpt_path", "best"
-            console.print(f"{then} it: {shlex.join(['python', 'main.py', then, *options])}", soft_wrap=True)
+        if command := _next_command(trainer, folder):
+            console.print(command, soft_wrap=True)
     record(folder, describe(trainer, verb, folder, checkpoint), metrics)
     console.print(f"run folder: {folder}", soft_wrap=True)
     return metrics
+
+
+def _next_command(trainer: Trainer, folder: Path) -> str | None:
+    """The command that evaluates best.ckpt, or last.ckpt where no validation has chosen a best one."""
+    checkpoints = folder / run_folder.CHECKPOINTS
+    there = [path.stem for name in (run_folder.BEST, run_folder.LAST) if (path := checkpoints / name).exists()]
+    if not there:
+        return None
+    verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
+    options = "--config", str(folder / run_folder.CONFIG), "--run_name", folder.name, "--ckpt_path", there[0]
+    return f"{verb} it: {shlex.join(['python', 'main.py', verb, *options])}"
