@@ -35,6 +35,7 @@ def unchanged_process() -> Iterator[None]:
     """
     environment, argv, hook = os.environ.copy(), sys.argv, threading.excepthook
     deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     grouped = torch.distributed.is_initialized()
     filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
     levels = logging.getLogger(HUB).level
@@ -45,6 +46,7 @@ def unchanged_process() -> Iterator[None]:
         if torch.distributed.is_initialized() and not grouped:
             torch.distributed.destroy_process_group()
         torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
         threading.excepthook, sys.argv = hook, argv
         for name, kept in filters.items():
             logging.getLogger(name).filters[:] = kept
@@ -56,8 +58,9 @@ def unchanged_process() -> Iterator[None]:
 
 def quieten() -> None:
     """Warnings of one line, and none that does not concern our users."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
+    warnings.filterwarnings("ignore", ".*provide both args and command line arguments.*")  # `main` keeps them the same
     warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")  # BatchIndices does
     warnings.filterwarnings("ignore", ".*monitor='val/score'.* could not find.*")  # no validation has run yet
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
