@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -26,7 +27,7 @@ from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, Train
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
 from lit_compacter.stopping import BEFORE_A_SUDDEN_END, stoppable
-from lit_compacter.support import check_support
+from lit_compacter.support import as_list, check_precision, check_support
 
 MAIN = CONFIGS.parent / "main.py"
 VERBS = ("fit", "validate", "test", "predict")
@@ -136,6 +137,8 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options, fits = self.options, self.subcommand == "fit"
         check_trainer_options(options.trainer, fits)
+        chosen = self._get(self.config_init, "trainer")
+        check_support(chosen)
         self.folder: Path | None = None
         folder = None
         if not options.trainer.fast_dev_run:  # which leaves nothing behind
@@ -149,18 +152,16 @@ class CLI(LightningCLI):
             if options.trainer.logger is None:
                 kwargs["logger"] = folder.log_to(str(self.subcommand))
         self.trainer_defaults = {"callbacks": self._callbacks(folder)}
-        plugins = self._get(self.config_init, "trainer").plugins or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        kwargs["plugins"] = [*plugins, checkpoint.AdapterCheckpointIO()]
-        if not fits:
-            kwargs["enable_checkpointing"] = False
+        kwargs["plugins"] = [*as_list(chosen.plugins), checkpoint.AdapterCheckpointIO()]
+        if not fits:  # where those of the run's own config.yaml are idle
+            kwargs["enable_checkpointing"] = any(isinstance(part, Checkpoint) for part in as_list(chosen.callbacks))
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
             absent = re.search("gpu backend|accelerator is not available", str(error))
             hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
-        check_support(trainer)
+        check_precision(trainer)
         return trainer
 
     def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
