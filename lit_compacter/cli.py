@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -19,7 +20,7 @@ from lit_compacter.history import History
 from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
 from lit_compacter.module import T5Module
 from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
-from lit_compacter.predictions import PredictionFile
+from lit_compacter.predictions import BatchIndices, PredictionFile
 from lit_compacter.processes import is_first_process
 from lit_compacter.progress import progress_bars, write_profile_to
 from lit_compacter.quiet import quieten, unchanged_process
@@ -27,7 +28,7 @@ from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, Train
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
 from lit_compacter.stopping import BEFORE_A_SUDDEN_END, stoppable
-from lit_compacter.support import check_support
+from lit_compacter.support import as_list, check_precision, check_support
 
 MAIN = CONFIGS.parent / "main.py"
 VERBS = ("fit", "validate", "test", "predict")
@@ -138,6 +139,8 @@ class CLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         options, fits = self.options, self.subcommand == "fit"
         check_trainer_options(options.trainer, fits)
+        chosen = self._get(self.config_init, "trainer")
+        check_support(chosen)
         self.folder: RunFolder | None = None
         if not options.trainer.fast_dev_run:  # which leaves nothing behind
             folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
@@ -150,18 +153,16 @@ class CLI(LightningCLI):
             if options.trainer.logger is None:
                 kwargs["logger"] = folder.log_to(str(self.subcommand))
         self.trainer_defaults = {"callbacks": self._callbacks(self.folder)}
-        plugins = self._get(self.config_init, "trainer").plugins or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
-        kwargs["plugins"] = [*plugins, checkpoint.AdapterCheckpointIO()]
-        if not fits:
-            kwargs["enable_checkpointing"] = False
+        kwargs["plugins"] = [*as_list(chosen.plugins), checkpoint.AdapterCheckpointIO()]
+        if not fits:  # where those of the run's own config.yaml are idle
+            kwargs["enable_checkpointing"] = any(isinstance(part, Checkpoint) for part in as_list(chosen.callbacks))
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
             absent = re.search("gpu backend|accelerator is not available", str(error))
             hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
-        check_support(trainer)
+        check_precision(trainer)
         if self.folder:
             write_profile_to(self.folder.path, trainer.profiler)  # type: ignore[attr-defined]
         return trainer
@@ -169,7 +170,8 @@ class CLI(LightningCLI):
     def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
         fits = self.subcommand == "fit"
         given = self._get(self.config_init, "trainer")
-        callbacks = [*progress_bars(given.enable_progress_bar, given.callbacks), StopTogether(), DataSummary()]
+        bars = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
+        callbacks = [*bars, StopTogether(), DataSummary(), BatchIndices()]
         if fits:
             callbacks += [TrainableSummary(), Hyperparameters()]
         if folder is None:

@@ -98,6 +98,7 @@ class T5Module(LightningModule):
         if self.tokenizer is not None:
             check_tokenizer(self.tokenizer, model.config)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
+        model.to(torch.get_default_dtype())  # of precision 64-true, before a checkpoint is restored and not after
         base = checkpoint.tensors(model)
         self.method.apply(model)
         model.train()  # from_pretrained hands it over in eval mode, without dropout

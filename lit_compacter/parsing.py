@@ -85,6 +85,8 @@ def check_trainer_options(trainer: Namespace, fits: bool) -> None:
         raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
     if trainer.barebones:
         raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
+    if trainer.model_registry:
+        raise UserError("trainer.model_registry uploads nothing here, as checkpoints stay in the run folder: leave it")
     if not isinstance(value := trainer.val_check_interval, int | float | None):  # a time: each process has a clock
         raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
     for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):

@@ -20,6 +20,16 @@ from lit_compacter.module import T5Module
 from lit_compacter.whole import written_whole
 
 
+class BatchIndices(Callback):
+    """Gives a `BasePredictionWriter` its `batch_indices`, which Lightning reads off torch's own batch sampler only."""
+
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        trainer.predict_loop.current_batch_indices = batch["row"]
+        trainer.predict_loop.epoch_batch_indices[dataloader_idx].append(batch["row"])
+
+
 class PredictionFile(Callback):
     """predictions.jsonl: one record per row of the official test set or predict_file, in its order.
 
@@ -51,8 +61,9 @@ class PredictionFile(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         for record in outputs:
-            self.places[record.pop("row")] = self.file.tell()
-            self.file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            written = {name: value for name, value in record.items() if name != "row"}
+            self.places[record["row"]] = self.file.tell()
+            self.file.write(json.dumps(written, ensure_ascii=False).encode() + b"\n")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module) and self.part is not None

@@ -36,15 +36,14 @@ class CompactProgressBar(RichProgressBar):
         ]
 
 
-def progress_bars(enabled: bool | None, callbacks: Callback | Iterable[Callback] | None) -> list[Callback]:
+def progress_bars(enabled: bool | None, callbacks: Iterable[Callback]) -> list[Callback]:
     """Our progress bar, unless the user has switched it off or given another.
 
     Args:
         enabled: The trainer's `enable_progress_bar`.
         callbacks: Those that the user has given.
     """
-    given = [callbacks] if isinstance(callbacks, Callback) else callbacks or []
-    own = any(isinstance(callback, ProgressBar) for callback in given)
+    own = any(isinstance(callback, ProgressBar) for callback in callbacks)
     return [] if enabled is False or own else [CompactProgressBar()]
 
 

@@ -54,6 +54,7 @@ def unchanged_process() -> Iterator[None]:
     environment, argv = os.environ.copy(), sys.argv
     hook, formatting = threading.excepthook, warnings.formatwarning
     deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     grouped = torch.distributed.is_initialized()
     filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
     levels = logging.getLogger(HUB).level
@@ -65,6 +66,7 @@ def unchanged_process() -> Iterator[None]:
         if torch.distributed.is_initialized() and not grouped:
             torch.distributed.destroy_process_group()
         torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
         sys.argv, threading.excepthook, warnings.formatwarning = argv, hook, formatting
         for name, kept in filters.items():
             logging.getLogger(name).filters[:] = kept
@@ -78,8 +80,11 @@ def unchanged_process() -> Iterator[None]:
 
 def quieten() -> None:
     """Warnings of one line, and none that does not concern our users."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
+    warnings.filterwarnings("ignore", ".*provide both args and command line arguments.*")  # `main` keeps them the same
+    warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")  # BatchIndices does
+    warnings.filterwarnings("ignore", ".*monitor='val/score'.* could not find.*")  # no validation has run yet
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")
     warnings.filterwarnings("ignore", ".*sync_dist=True.*")  # gathered before it is computed
     warnings.filterwarnings("ignore", ".*Grad strides do not match.*")  # of vectors as matrices: nothing to gain

@@ -14,7 +14,7 @@ from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.progress import find_profiles
 from lit_compacter.results import EVALUATIONS, describe, record
-from lit_compacter.run_folder import BEST, CHECKPOINTS, RunFolder
+from lit_compacter.run_folder import BEST, CHECKPOINTS, LAST, RunFolder
 from lit_compacter.saving import BestCheckpoint
 
 
@@ -47,6 +47,8 @@ class Hyperparameters(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module)
+        if not trainer.enable_autolog_hparams:
+            return
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
         sizes = {True: 0, False: 0}
         for parameter in pl_module.parameters():
@@ -141,11 +143,20 @@ def finish(trainer: Trainer, folder: RunFolder | None, verb: str, checkpoint: st
         console.print(f"profiler report: {report}", soft_wrap=True)
     if verb == "fit":
         draw_learning_curve(folder.path)
-        if (folder.path / CHECKPOINTS / BEST).exists():
-            then = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
-            options = "--config", str(folder.config), "--run_name", folder.path.name, "--ckpt_path", "best"
-            console.print(f"{then} it: {shlex.join(['python', 'main.py', then, *options])}", soft_wrap=True)
+        if command := _next_command(trainer, folder):
+            console.print(command, soft_wrap=True)
     if not record(folder.path, describe(trainer, verb, folder.path, checkpoint), metrics):
         console.print(f"not of the run's own task, data and checkpoint: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {folder.path}", soft_wrap=True)
     return metrics
+
+
+def _next_command(trainer: Trainer, folder: RunFolder) -> str | None:
+    """The command that evaluates best.ckpt, or last.ckpt where no validation has chosen a best one."""
+    checkpoints = folder.path / CHECKPOINTS
+    there = [path.stem for name in (BEST, LAST) if (path := checkpoints / name).exists()]
+    if not there:
+        return None
+    verb = "test" if trainer.datamodule.can_test else "validate"  # type: ignore[attr-defined]
+    options = "--config", str(folder.config), "--run_name", folder.path.name, "--ckpt_path", there[0]
+    return f"{verb} it: {shlex.join(['python', 'main.py', verb, *options])}"

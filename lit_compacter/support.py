@@ -3,41 +3,77 @@
 docs/support.md lists every callback and every option of the trainer with what becomes of it.
 """
 
-from pytorch_lightning import Callback, Trainer
+from typing import Any
+
+from jsonargparse import Namespace
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import (
     BaseFinetuning,
     BatchSizeFinder,
     LearningRateFinder,
+    ModelCheckpoint,
     ModelPruning,
+    OnExceptionCheckpoint,
+    SpikeDetection,
     StochasticWeightAveraging,
     WeightAveraging,
 )
+from pytorch_lightning.plugins import BitsandbytesPrecision, CheckpointIO
 
 from lit_compacter.errors import UserError
 
-REFUSED: dict[type[Callback], str] = {
-    WeightAveraging: "copies, averages and saves the whole frozen backbone",
-    StochasticWeightAveraging: "copies the module before its model is built, and replaces the learning rate's schedule",
+MID_STEP = "writes in the middle of a step, which a resumed run would skip; go on from last.ckpt (--save_every)"
+REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
+    WeightAveraging: "copies, averages and saves the whole frozen backbone; use best.ckpt",
+    StochasticWeightAveraging: "copies the module before its model is built, and replaces the learning rate's "
+    "schedule; use best.ckpt",
     BaseFinetuning: "changes what is trained, which is for --model.method to say",
-    ModelPruning: "changes the frozen backbone, which no checkpoint holds",
+    ModelPruning: "changes the frozen backbone, which no checkpoint holds; choose a smaller --model.method",
     LearningRateFinder: "sets a rate that the schedule does not follow; give --model.learning_rate",
     BatchSizeFinder: "changes the batch size, and with it the recipe, from run to run; give --data.batch_size",
+    SpikeDetection: "cannot read its own state back, so no checkpoint could be resumed; training that diverges stops "
+    "by itself, and --trainer.gradient_clip_val bounds each step",
+    OnExceptionCheckpoint: MID_STEP,
+    CheckpointIO: "would replace the writer of adapter checkpoints, which writes a file whole or not at all; leave it",
+    BitsandbytesPrecision: "quantizes all linear layers, the trained ones included; use --trainer.precision bf16-mixed",
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
 
 
-def check_support(trainer: Trainer) -> None:
-    """Refuse callbacks and precisions that would give wrong results without a word.
+def check_support(trainer: Namespace) -> None:
+    """Refuse callbacks and plugins that would give wrong results without a word.
+
+    Args:
+        trainer: The trainer's options, with their callbacks and plugins instantiated.
 
     Raises:
-        UserError: The trainer has one of them; the message says why, and what to give instead.
+        UserError: There is one of them; the message says why, and what to do instead.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        for kind, reason in REFUSED.items():
-            if isinstance(callback, kind):
-                raise UserError(f"callback {type(callback).__name__} is not supported: it {reason}")
+    for option in ("callbacks", "plugins"):
+        for part in as_list(trainer[option]):
+            name = type(part).__name__
+            if isinstance(part, ModelCheckpoint) and part.save_on_exception:
+                raise UserError(f"trainer.{option}: {name} with save_on_exception is not supported: it {MID_STEP}")
+            for kind, reason in REFUSED.items():
+                if isinstance(part, kind):
+                    raise UserError(f"trainer.{option}: {name} is not supported: it {reason}")
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Refuse precisions that do not train in 32 bits or more, however they were given.
+
+    Raises:
+        UserError: The trainer has one of them; the message lists the others.
+    """
     if trainer.precision not in PRECISIONS:
         raise UserError(
             f"trainer.precision {trainer.precision} keeps trained tensors in fewer than 32 bits, which rounds small "
             f"updates away; expected one of {', '.join(PRECISIONS)}: bf16-mixed is the fast one for T5"
         )
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value of an option that takes one object, a list of them, or null."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -5,8 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-from pytorch_lightning import Callback, LightningModule, Trainer
-
 from lit_compacter import checkpoint
 from tests.conftest import ROOT
 
@@ -38,13 +36,3 @@ def wait_for_step(folder: Path, step: int) -> None:
             return
         time.sleep(0.005)
     raise AssertionError(f"no checkpoint of step {step} came")
-
-
-class StopAfter(Callback):
-    """Ends a run after some epochs, as a user who presses Ctrl-C between two does."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs

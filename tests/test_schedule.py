@@ -64,7 +64,7 @@ CHANGES = [
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped after 16 of its 32 optimizer steps."""
     root = tmp_path_factory.mktemp("half")
-    stop = "--trainer.callbacks+={class_path: tests.long_runs.StopAfter, init_args: {epochs: 2}}"
+    stop = "--trainer.callbacks+={class_path: tests.callbacks.StopAfter, init_args: {epochs: 2}}"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         main(command("fit", root, *OPTIONS, stop))
