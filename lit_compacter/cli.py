@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,26 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
+from lit_compacter.given import replaced_options
 from lit_compacter.history import History
 from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
 from lit_compacter.module import T5Module
-from lit_compacter.parsing import CONFIGS, ConfigFile, Parser, check_trainer_options, defaults_from
+from lit_compacter.parsing import (
+    CONFIGS,
+    EXAMPLE,
+    LINKS,
+    ConfigFile,
+    Parser,
+    check_trainer_options,
+    defaults_from,
+    find_defaults,
+)
 from lit_compacter.predictions import BatchIndices, PredictionFile
 from lit_compacter.processes import is_first_process
 from lit_compacter.progress import progress_bars, write_profile_to
@@ -32,6 +44,13 @@ from lit_compacter.support import as_list, check_precision, check_support
 
 MAIN = CONFIGS.parent / "main.py"
 VERBS = ("fit", "validate", "test", "predict")
+HELP = {
+    "show": "Print examples of a task as text pairs, and what of them a model does not see; nothing is trained.",
+    "fit": "Train a model, and keep adapter checkpoints, metrics and the learning curve in a run folder.",
+    "validate": "Score a checkpoint on the validation rows.",
+    "test": "Score a checkpoint on the test rows.",
+    "predict": "Write a checkpoint's answers to predictions.jsonl and in the form of the benchmark's leaderboard.",
+}
 
 
 class CLI(LightningCLI):
@@ -46,7 +65,10 @@ class CLI(LightningCLI):
                 GlueDataModule,
                 args=args,
                 parser_class=Parser,
-                parser_kwargs={verb: {"default_config_files": [str(CONFIGS / "defaults.yaml")]} for verb in self.verbs},
+                parser_kwargs={
+                    verb: {"default_config_files": [str(find_defaults())], "description": HELP[verb]}
+                    for verb in self.verbs
+                },
                 save_config_callback=None,
                 load_from_checkpoint_support=False,
                 auto_configure_optimizers=False,
@@ -57,7 +79,7 @@ class CLI(LightningCLI):
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         # A checkpoint is never unpickled into more than plain values, so that is no option.
         # Nor are predictions kept in memory: they are in a file. And `finish` prints the metrics.
-        ours = {"weights_only", "return_predictions", "verbose"}
+        ours = {"ckpt_path", "weights_only", "return_predictions", "verbose"}
         return {verb: LightningCLI.subcommands()[verb] | ours for verb in self.verbs}
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -65,8 +87,8 @@ class CLI(LightningCLI):
         return super()._prepare_subcommand_kwargs(subcommand) | ours | {"ckpt_path": self.ckpt_path}
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        kwargs.setdefault("description", "Fine-tune T5 with Compacter. `main.py show` prints what a task looks like.")
-        parser = self.parser_class(**kwargs)
+        kwargs.setdefault("description", "Fine-tune T5 with Compacter, or with one of the methods it is compared to.")
+        parser = self.parser_class(version=version("lit-compacter"), verbs=HELP, command_line=True, **kwargs)
         parser.add_argument(
             "-c",
             "--config",
@@ -94,12 +116,23 @@ class CLI(LightningCLI):
             default=200,
             help="Optimizer steps between writes of last.ckpt, besides those at each validation and epoch's end.",
         )
+        parser.add_argument(
+            "--ckpt_path",
+            type=str | None,
+            default=None,
+            help="Checkpoint to go on from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. Where "
+            "there is no last yet, fit begins.",
+        )
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(GlueDataModule, "data")  # ours before the 460 lines of the trainer
+        parser.add_lightning_class_args(T5Module, "model")
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("model.model_name", "data.model_name")
-        parser.link_arguments("seed_everything", "data.seed")
-        parser.link_arguments("seed_everything", "model.seed")
+        for source, target in LINKS:
+            parser.link_arguments(source, target)
         parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
 
     # From options to a run
@@ -107,6 +140,9 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         super().parse_arguments(parser, args)
         self.subcommand = self.config.subcommand
+        assert isinstance(parser, Parser)
+        if replaced := replaced_options(parser.of_verb[self.subcommand].configs):
+            rank_zero_warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}")
         self.ckpt_path = self._find_checkpoint()
         if self.subcommand == "fit":
             return
@@ -242,10 +278,7 @@ def main(args: ArgsType = None) -> dict[str, float] | None:
             sys.argv, args = [str(MAIN), *words], None  # what Lightning starts further processes with
         verb, known = first_word(args), (*VERBS, "show")
         if verb and verb not in known and not verb.startswith("-"):
-            raise UserError(
-                f"{verb!r} is none of {', '.join(known)}{did_you_mean(verb, known)}; "
-                "for example: python main.py fit --config demo.yaml"
-            )
+            raise UserError(f"{verb!r} is none of {', '.join(known)}{did_you_mean(verb, known)}; {EXAMPLE}")
         if verb == "show":
             show.main(words[1:])
             return None

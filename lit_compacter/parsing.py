@@ -3,49 +3,73 @@
 import dataclasses
 import json
 import math
-import re
+import sys
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean, first_twice
+from lit_compacter.given import METHOD, flatten, on_command_line
 from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
 from lit_compacter.options import InputOptions
+from lit_compacter.suggestions import explain
 from lit_compacter.tasks.own import OPTIONS as OWN_OPTIONS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
 METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
+EXAMPLE = "for example: python main.py fit --config demo.yaml"
+NO_TASK = "no task is given; choose one: --config rte.yaml (or another file in configs/), or a run's config.yaml"
+
 MOST = 2**31  # what every library that gets a number can count to
 
 # Defaults of Lightning's own callbacks are members of enums.
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 
-# What jsonargparse says of a name that it does not know.
-UNKNOWN_NAME = re.compile(r"(?:unrecognized arguments: --|does not accept option '|Key ')([\w.]+)", re.IGNORECASE)
-UNKNOWN_METHOD_OPTION = re.compile(r"Option '(\w+)' is not accepted")
-UNKNOWN_METHOD = re.compile(r'"model\.method":.*Expected a dot import path string: (\S+)', re.DOTALL)
+# Options that are set from others: source → target. The targets cannot be given.
+LINKS = (("model.model_name", "data.model_name"), ("seed_everything", "data.seed"), ("seed_everything", "model.seed"))
 
 
 def find_config(given: str) -> str:
-    """A config file: as a path, or by its name in `configs/`, with or without `.yaml`.
+    """A config file: as a path, or by its name in `configs/` or a folder of it, with or without `.yaml`.
 
     Raises:
-        UserError: There is no such file; the message lists those that exist.
+        UserError: There is no such file, or more than one; the message lists those that exist.
     """
     for candidate in (Path(given), CONFIGS / given, CONFIGS / f"{given}.yaml"):
         if candidate.is_file():
             return str(candidate)
     existing = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+    named = [path for path in existing if Path(path).name in (given, f"{given}.yaml")]
+    if len(named) == 1:
+        return str(CONFIGS / named[0])
+    if named:
+        raise UserError(f"there are several config files {given!r}: give one of {', '.join(named)}")
     raise UserError(
         f"no config file {given!r}; in {CONFIGS} there are {', '.join(existing)}{did_you_mean(given, existing)}"
     )
+
+
+def find_defaults() -> Path:
+    """The file of our defaults, without which a run would silently have Lightning's.
+
+    Raises:
+        UserError: It is not there.
+    """
+    path = CONFIGS / "defaults.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"no {path}, which holds the defaults of every run; run from a clone of the repository, which holds "
+            "configs/, installed with `pip install --editable .`"
+        )
+    return path
 
 
 def load_method(name: str, **others: Any) -> Method:
@@ -83,6 +107,10 @@ def check_trainer_options(trainer: Namespace, fits: bool) -> None:
     """
     if trainer.overfit_batches:
         raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
+    if trainer.use_distributed_sampler:
+        raise UserError(
+            "trainer.use_distributed_sampler true replaces our samplers, which divide the rows: leave it false"
+        )
     if trainer.barebones:
         raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
     if trainer.model_registry:
@@ -105,11 +133,12 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         path = find_config(values)
-        _check_sections(Path(path))
+        file = _shown(path)
+        parser.configs[file] = flatten(_read_sections(Path(path)))
         try:
             super().__call__(parser, cfg, path, option_string)
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -121,8 +150,13 @@ class UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _check_sections(path: Path) -> None:
-    """Raise UserError where a config has a value in place of a section's options, which jsonargparse may let pass."""
+def _shown(path: str) -> str:
+    """A config's name in configs/, or its path where it lies elsewhere."""
+    return str(Path(path).relative_to(CONFIGS)) if Path(path).is_relative_to(CONFIGS) else path
+
+
+def _read_sections(path: Path) -> dict[str, Any]:
+    """A config, of which each section must hold options: a value in place of them jsonargparse may let pass."""
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a safe loader
         json.dumps(config, default=str, skipkeys=True)  # what holds itself would be read for ever
@@ -133,13 +167,39 @@ def _check_sections(path: Path) -> None:
     for name in ("data", "model", "trainer"):
         if not isinstance(value := config.get(name) or {}, dict):
             raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
+    return config
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line, with the nearest valid name for an unknown one."""
+    """A parser whose errors are one line, which names what an option that does not exist was meant to be.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        verbs: Verb → a sentence for `--help`; None for a parser of options.
+        command_line: Does it parse the command line? jsonargparse makes others for the options of a class.
+    """
+
+    def __init__(
+        self, *args: Any, verbs: Mapping[str, str] | None = None, command_line: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
+        self.verbs = verbs or {}
+        self.of_verb: dict[str, Parser] = {}
+        self.command_line = command_line
+        self.configs: dict[str, dict[str, Any]] = {}  # config file → its options, in the order given
+
+    def add_subcommands(self, *args: Any, **options: Any) -> Any:
+        """As jsonargparse; each verb has our sentence in place of that of the Trainer's method."""
+        action = super().add_subcommands(*args, **options)
+        add = action.add_subcommand
+
+        def add_verb(name: str, parser: Parser, **more: Any) -> ArgumentParser:
+            self.of_verb[name] = parser
+            return add(name, parser, **more | {"help": self.verbs[name]})
+
+        if "show" in self.verbs:  # which has a parser of its own
+            add("show", Parser(), help=self.verbs["show"])
+        action.add_subcommand = add_verb  # type: ignore[assignment, method-assign]
+        return action
 
     def validate(self, namespace: Any, *args: Any, **options: Any) -> None:
         """As jsonargparse, which takes a null and any whole number for every option."""
@@ -154,36 +214,20 @@ class Parser(LightningArgumentParser):
                 raise UserError(f"{name} is {value}; expected a number below {MOST:,}")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if "data.task" in message and ("required" in message or message.endswith("None")):
-            raise UserError(
-                "no task is given; choose one: --config rte.yaml (or another file of configs/), or a run's config.yaml"
-            ) from ex
-        hint = self._hint(message)
-        if hint in message:  # an inner parser has said it
-            hint = ""
-        raise UserError(in_words(message) + hint) from ex
+        told = self._explain() if self.command_line else None
+        raise UserError(told or in_words(message)) from ex
 
-    def _hint(self, message: str) -> str:
-        if "subcommand" in message:
-            return "; for example: python main.py fit --config demo.yaml"
-        if match := UNKNOWN_METHOD.search(message):
-            return f"; the methods are {', '.join(METHODS)}{did_you_mean(match[1], METHODS)}"
-        options = {f.name: m for m in reversed(METHODS) for f in dataclasses.fields(METHODS[m])}  # type: ignore[arg-type]
-        if match := UNKNOWN_METHOD_OPTION.search(message):
-            owner = options.get(match[1])
-            return f"; it is an option of {owner}" if owner else did_you_mean(match[1], options)
-        if '"model.method"' in message and "option" not in message and not re.search(r"\w+ is .*; expected", message):
-            return "; give the name of a method, or class_path: its name and init_args: its options"
-        if match := UNKNOWN_NAME.search(message):
-            return did_you_mean(match[1], [*self._known_names(), *(f"model.method.{name}" for name in options)])
-        return ""
-
-    def _known_names(self) -> list[str]:
-        """Dotted names of every option, those of the subcommands included."""
-        names = []
-        for action in self._actions:
-            if action.option_strings:
-                names.append(action.dest)
-            for parser in (getattr(action, "_name_parser_map", None) or {}).values():
-                names += parser._known_names()
-        return names
+    def _explain(self) -> str | None:
+        """What is wrong with what the user has given, where we can say it better than jsonargparse."""
+        words = sys.argv[1:]
+        if self.of_verb:
+            parser = self.of_verb.get(next(iter(words), ""))
+            return parser._explain() if parser else f"no verb is given; {EXAMPLE}"
+        linked = [target for _, target in LINKS]
+        known = [name for name in self.get_defaults().keys() if name not in linked]  # noqa: SIM118  # of all levels
+        together: dict[str, Any] = {}
+        for file, options in (*self.configs.items(), ("", on_command_line(words))):
+            together |= options
+            if told := explain(options, known, together.get(METHOD)):
+                return f"{file}: {told}" if file else told
+        return None if together.get("data.task") else NO_TASK

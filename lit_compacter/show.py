@@ -16,7 +16,7 @@ from lit_compacter.answers import Answer, Labels, Number
 from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.options import BACKBONE
-from lit_compacter.parsing import CONFIGS, ConfigFile, Parser
+from lit_compacter.parsing import ConfigFile, Parser, find_defaults
 
 EXAMPLES = 3
 PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
@@ -39,9 +39,10 @@ def make_parser() -> LightningArgumentParser:
     """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
     parser = Parser(
         prog="main.py show",
+        command_line=True,
         description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
         "how many rows are cut, and what of them the model's vocabulary lacks.",
-        default_config_files=[str(CONFIGS / "defaults.yaml")],
+        default_config_files=[str(find_defaults())],
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
     default = {"model_name": BACKBONE}

@@ -2,17 +2,22 @@
 
 import dataclasses
 from functools import cache
+from importlib.metadata import version
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from lit_compacter.cli import CLI, VERBS
+from lit_compacter import show
+from lit_compacter.cli import CLI, HELP, VERBS, main
 from lit_compacter.errors import UserError
+from lit_compacter.given import replaced_options
 from lit_compacter.methods import METHODS
-from lit_compacter.parsing import CONFIGS
+from lit_compacter.parsing import CONFIGS, find_config
+from lit_compacter.suggestions import SYNONYMS
 from lit_compacter.tasks import TASKS
 
 METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
@@ -155,3 +160,67 @@ def test_a_warmup_that_is_neither_steps_nor_a_share(given: str) -> None:
 
 def test_verbs_are_lightnings() -> None:
     assert tuple(LightningCLI.subcommands()) == VERBS
+
+
+def test_a_config_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (
+        find_config("lora")
+        == find_config("lora.yaml")
+        == find_config("methods/lora")
+        == str(CONFIGS / "methods/lora.yaml")
+    )
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.yaml").touch()
+    monkeypatch.setattr("lit_compacter.parsing.CONFIGS", tmp_path)
+    with pytest.raises(UserError, match=r"several config files 'same': give one of one/same.yaml, other/same.yaml"):
+        find_config("same")
+
+
+def test_without_our_defaults_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As in an installation without configs/, where a run would have Lightning's defaults."""
+    monkeypatch.setattr("lit_compacter.parsing.CONFIGS", tmp_path)
+    for verb in (*VERBS, "show"):
+        with pytest.raises(UserError, match=r"no .*defaults.yaml, .* run from a clone"):
+            CLI([verb]) if verb != "show" else show.make_parser()
+
+
+def test_what_a_later_file_replaces_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text("data: {task: rte, batch_size: 8}\nmodel: {learning_rate: 0.001}\n")
+    first = {"data.task": "rte", "data.batch_size": 8, "model.method": "Compacter"}
+    later = {"data.task": "rte", "data.batch_size": 100, "model.method": {"class_path": "my.Compacter"}}
+    assert replaced_options({"a.yaml": first, "b.yaml": later}) == ["data.batch_size 8 of a.yaml (100 in b.yaml)"]
+    one = {"model.method": {"class_path": "Compacter", "init_args": {"phm_dim": 4, "rank": 1}}}
+    other = {
+        "model.method": {"class_path": "Compacter", "init_args": {"phm_dim": 8, "rank": 1}},
+        "model.method.rank": 2,
+    }
+    told = ["Compacter.phm_dim 4 of a.yaml (8 in b.yaml)", "Compacter.rank 1 of a.yaml (2 in b.yaml)"]
+    assert replaced_options({"a.yaml": one, "b.yaml": other}) == told
+    other = {"model.method": {"class_path": "Adapter", "init_args": {"reduction": 8}}}
+    assert replaced_options({"a.yaml": one, "b.yaml": other}) == [
+        "model.method Compacter of a.yaml (Adapter in b.yaml)"
+    ]
+
+
+def test_help_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["fit", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 0
+        printed = capsys.readouterr().out
+        if arguments == ["--version"]:
+            assert printed.split() == ["main.py", version("lit-compacter")]
+        elif arguments == ["--help"]:
+            assert all(sentence in " ".join(printed.split()) for sentence in HELP.values())
+        else:
+            places = [
+                printed.index(f"\n  --{name}") for name in ("run_name", "data.task", "model.method", "trainer.acc")
+            ]
+            assert places == sorted(places) and "Runs the full" not in printed
+
+
+def test_every_synonym_is_of_an_option() -> None:
+    methods = {f"model.method.{field.name}" for method in METHODS.values() for field in dataclasses.fields(method)}  # type: ignore[arg-type]
+    known = {*make_parser().of_verb["fit"].get_defaults().keys(), "model.method"} | methods  # type: ignore[attr-defined]
+    assert set(SYNONYMS) <= known

@@ -160,7 +160,7 @@ NESTED: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-NAMES = make_parser()._subcommands_action._name_parser_map["fit"]._known_names()  # type: ignore[union-attr]
+NAMES = list(make_parser().of_verb["fit"].get_defaults().keys())  # type: ignore[attr-defined]
 METHOD = [f"model.method.init_args.{name}" for name in ("phm_dim", "reduction", "layers", "where", "init", "rank")]
 # Not what names a place to write to or begins a network of processes.
 KEYS = sorted(

@@ -24,10 +24,24 @@ MISTAKES = {
     "unknown key": (["--data.batchsize=3"], "did you mean 'data.batch_size'?"),
     "abbreviated key": (["--trainer.max_epoch=3"], "did you mean 'trainer.max_epochs'?"),
     "unknown method option": (["--model.method.phm_dims=2"], "did you mean 'phm_dim'?"),
+    "AdapterHub's name of an option": (
+        ["--model.method.bottleneck=24"],
+        "Compacter has no option 'bottleneck'; did you mean 'reduction'? (Compacter has reduction, ",
+    ),
+    "the paper's name of an option": (["--model.method.n=4"], "did you mean 'phm_dim'? (Compacter has phm_dim, rank"),
+    "another project's name of an option": (["--lr=0.1"], "no option 'lr'; did you mean 'model.learning_rate'?"),
+    "the trainer's option by its own name": (["--num_train_epochs=3"], "did you mean 'trainer.max_epochs'?"),
+    "seed": (["--seed=1"], "there is no option 'seed'; did you mean 'seed_everything'?"),
+    "nothing near": (["--zzzyx=1"], "there is no option 'zzzyx'"),
+    "a callback's option": (
+        ["--trainer.callbacks+={class_path: EarlyStopping, init_args: {monitr: val/score}}"],
+        "trainer.callbacks: EarlyStopping has no option 'monitr'; did you mean 'monitor'?",
+    ),
+    "another sampler": (["--trainer.use_distributed_sampler=true"], "which divide the rows: leave it false"),
     "unknown method": (["--model.method=Compactor"], "the methods are Compacter, Adapter"),
     "another method's option": (
         ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
-        "Option 'rank' is not accepted; it is an option of Compacter",
+        "LayerNorms has no option 'rank'; it is an option of Compacter and LowRankAdapter",
     ),
     "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
     "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
@@ -127,7 +141,7 @@ def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture
         ("data: {batch_size: 1, batch_size: 2}", "batch_size is given twice in"),
         ("data: &data {seed: *data}", "Circular reference"),
         ("- data", "holds no options; expected sections such as data: and model:"),
-        ("model: {method: true}", "model.method is True; expected the name of a class; give the name of a method"),
+        ("model: {method: true}", "model.method is True; expected the name of a method, or class_path: its name"),
     ):
         file.write_text(content)
         assert message in error(capsys, "fit", "--config=rte.yaml", f"--config={file}")
