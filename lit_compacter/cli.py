@@ -1,6 +1,7 @@
 """`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
 
 import contextlib
+import os
 import re
 import sys
 from importlib.metadata import version
@@ -16,12 +17,11 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lit_compacter import checkpoint, run_folder, sharding, show  # noqa: F401  # sharding registers its strategy
-from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
+from lit_compacter.extension import take_classes, with_classes
 from lit_compacter.given import replaced_options
 from lit_compacter.history import History
 from lit_compacter.launching import StopTogether, check_launch, launched_by, terminate
-from lit_compacter.module import T5Module
 from lit_compacter.parsing import (
     CONFIGS,
     EXAMPLE,
@@ -29,6 +29,7 @@ from lit_compacter.parsing import (
     ConfigFile,
     Parser,
     check_trainer_options,
+    configs_of,
     defaults_from,
     find_defaults,
 )
@@ -56,14 +57,14 @@ HELP = {
 class CLI(LightningCLI):
     """LightningCLI with a run folder, adapter checkpoints and a default method."""
 
-    def __init__(self, args: ArgsType = None) -> None:
+    def __init__(self, words: list[str]) -> None:
         # A parser takes half a second to build, so where the verb stands first only its own is built.
-        self.verbs = (verb,) if (verb := first_word(args)) in VERBS else VERBS
+        self.verbs = (verb,) if (verb := first_word(words)) in VERBS else VERBS
+        self.classes, self.words = take_classes(words, configs_of(words))
         with contextlib.ExitStack() as self.until_the_end:
             super().__init__(
-                T5Module,
-                GlueDataModule,
-                args=args,
+                self.classes["model"],
+                self.classes["data"],
                 parser_class=Parser,
                 parser_kwargs={
                     verb: {"default_config_files": [str(find_defaults())], "description": HELP[verb]}
@@ -126,8 +127,8 @@ class CLI(LightningCLI):
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(GlueDataModule, "data")  # ours before the 460 lines of the trainer
-        parser.add_lightning_class_args(T5Module, "model")
+        for section, kind in self.classes.items():  # before the 460 lines of the trainer
+            parser.add_lightning_class_args(kind, section)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -138,7 +139,7 @@ class CLI(LightningCLI):
     # From options to a run
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        super().parse_arguments(parser, args)
+        self.config = parser.parse_args(self.words)
         self.subcommand = self.config.subcommand
         assert isinstance(parser, Parser)
         if replaced := replaced_options(parser.of_verb[self.subcommand].configs):
@@ -150,8 +151,9 @@ class CLI(LightningCLI):
             raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
         # What it was trained with is the default; YAML and the command line win over it.
         block = checkpoint.read(self.ckpt_path)[checkpoint.BLOCK]
-        self._parser(self.subcommand).set_defaults(defaults_from(block, self.options.data.task))
-        super().parse_arguments(parser, args)
+        method = self.options.model.method.class_path
+        parser.of_verb[self.subcommand].set_defaults(defaults_from(block, self.options.data.task, method))
+        self.config = parser.parse_args(self.words)
         # Not as a default: a run's own config.yaml, which says null, would win over it.
         self.options.data.trained_on = self.options.data.trained_on or block["task"]
 
@@ -214,7 +216,7 @@ class CLI(LightningCLI):
             return callbacks
         options = self.options.clone()
         options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
-        config = self._parser(self.subcommand).dump(options, skip_unset=False)
+        config = with_classes(self._parser(self.subcommand).dump(options, skip_unset=False), self.classes)
         callbacks.append(RunConfig(folder, config, str(self.subcommand)))
         if self.subcommand == "predict":
             callbacks.append(PredictionFile(folder.path))
@@ -247,18 +249,12 @@ class CLI(LightningCLI):
             self.metrics = finish(self.trainer, self.folder, subcommand, self.ckpt_path)
 
 
-def command_line(args: ArgsType) -> list[str]:
-    """The words of the command line."""
-    words = sys.argv[1:] if args is None else args
-    return words if isinstance(words, list) else []
-
-
-def first_word(args: ArgsType) -> str:
+def first_word(words: list[str]) -> str:
     """What the command line begins with, usually the verb."""
-    return next(iter(command_line(args)), "")
+    return next(iter(words), "")
 
 
-def main(args: ArgsType = None) -> dict[str, float] | None:
+def main(args: list[str] | None = None) -> dict[str, float] | None:
     """Run the command line; a user's mistake is one line on stderr and exit code 2.
 
     It can be called from Python too, more than once and in a thread, where signals do not stop it. It leaves the
@@ -270,16 +266,16 @@ def main(args: ArgsType = None) -> dict[str, float] | None:
     Returns:
         The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
     """
-    words = command_line(args)
+    words = sys.argv[1:] if args is None else args
     with unchanged_process(), stoppable(), answered(is_first_process(), debug="--debug" in words):
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
         quieten()
-        if isinstance(args, list):
-            sys.argv, args = [str(MAIN), *words], None  # what Lightning starts further processes with
-        verb, known = first_word(args), (*VERBS, "show")
+        sys.argv = [str(MAIN), *words]  # what Lightning starts further processes with
+        sys.path.append(os.getcwd())  # where the user's own classes are
+        verb, known = first_word(words), (*VERBS, "show")
         if verb and verb not in known and not verb.startswith("-"):
             raise UserError(f"{verb!r} is none of {', '.join(known)}{did_you_mean(verb, known)}; {EXAMPLE}")
         if verb == "show":
             show.main(words[1:])
             return None
-        return CLI(args).metrics
+        return CLI(words).metrics

@@ -23,7 +23,7 @@ from lit_compacter import checkpoint
 from lit_compacter.backbone import fingerprint, load_backbone
 from lit_compacter.batches import IGNORE
 from lit_compacter.errors import UserError
-from lit_compacter.methods import Method
+from lit_compacter.methods import Method, name_of
 from lit_compacter.metrics import AnswerMetrics
 from lit_compacter.options import BACKBONE
 from lit_compacter.schedule import align_with_run, count_optimizer_steps
@@ -262,7 +262,7 @@ class T5Module(LightningModule):
         """What a checkpoint says of its making: plain values that describe and never configure."""
         return {
             "format": checkpoint.FORMAT,
-            "method": type(self.method).__name__,
+            "method": name_of(type(self.method)),
             "options": dataclasses.asdict(self.method),  # type: ignore[call-overload]
             "task": self.task.name,
             "inputs": self.inputs,

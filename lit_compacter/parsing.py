@@ -1,10 +1,11 @@
 """The command line's manners: bare config names, and errors that are one line."""
 
+import argparse
 import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean, first_twice
+from lit_compacter.extension import without_classes
 from lit_compacter.given import METHOD, flatten, on_command_line
 from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
@@ -79,22 +81,35 @@ def load_method(name: str, **others: Any) -> Method:
     return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
-def defaults_from(block: dict[str, Any], task: str) -> dict[str, Any]:
-    """A checkpoint's backbone, method and inputs as parser defaults; only names of our own methods are looked up.
+def defaults_from(block: dict[str, Any], task: str, method: str) -> dict[str, Any]:
+    """A checkpoint's backbone, method and inputs as parser defaults.
 
     What describes a task of the user's own is left out where it is not the `task` to evaluate.
+
+    Args:
+        block: The checkpoint's.
+        task: Name of the task to evaluate.
+        method: Import path of the method that the user's options name. A checkpoint alone never says what is imported.
+
+    Raises:
+        UserError: The method is none of ours, and not what the user names; or an input is no option.
     """
+    path = f"lit_compacter.methods.{block['method']}"
     if block["method"] not in METHODS:
-        raise UserError(f"the checkpoint has method {block['method']!r}; expected one of {', '.join(METHODS)}")
+        path = block["method"]
+        if path != method:
+            raise UserError(
+                f"the checkpoint was trained with method {path!r}, which is not one of lit-compacter's; if you trust "
+                f"it, give the run's own config.yaml with --config, or --model.method {path}"
+            )
     known = {field.name for field in dataclasses.fields(InputOptions)}
     if unknown := block["inputs"].keys() - known:
         raise UserError(
             f"the checkpoint's 'inputs' has {', '.join(map(str, unknown))}, which is no option; use another"
         )
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
-    method = {"class_path": f"lit_compacter.methods.{block['method']}", "init_args": options}
     inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
-    model = {"model.model_name": block["model_name"], "model.method": method}
+    model = {"model.model_name": block["model_name"], "model.method": {"class_path": path, "init_args": options}}
     return model | {f"data.{name}": value for name, value in inputs.items()}
 
 
@@ -128,15 +143,23 @@ def check_trainer_options(trainer: Namespace, fits: bool) -> None:
             raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
 
 
+def configs_of(words: Sequence[str]) -> list[dict[str, Any]]:
+    """What the config files of a command line hold, in their order."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    return [read_config(find_config(given)) for given in parser.parse_known_args(words)[0].config]
+
+
 class ConfigFile(ActionConfigFile):
     """`--config rte.yaml` finds `configs/rte.yaml`."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         path = find_config(values)
         file = _shown(path)
-        parser.configs[file] = flatten(_read_sections(Path(path)))
+        config = without_classes(given := read_config(path))
+        parser.configs[file] = flatten(config)
         try:
-            super().__call__(parser, cfg, path, option_string)
+            super().__call__(parser, cfg, path if config == given else yaml.safe_dump(config), option_string)
         except (TypeError, ValueError) as error:
             raise UserError(f"{file}: {str(error).removeprefix(f'{file}: ')}") from error
 
@@ -155,8 +178,13 @@ def _shown(path: str) -> str:
     return str(Path(path).relative_to(CONFIGS)) if Path(path).is_relative_to(CONFIGS) else path
 
 
-def _read_sections(path: Path) -> dict[str, Any]:
-    """A config, of which each section must hold options: a value in place of them jsonargparse may let pass."""
+def read_config(file: str) -> dict[str, Any]:
+    """What a config file holds.
+
+    Raises:
+        UserError: It cannot be read, or has a value in place of a section's options, which jsonargparse may let pass.
+    """
+    path = Path(file)
     try:
         config = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a safe loader
         json.dumps(config, default=str, skipkeys=True)  # what holds itself would be read for ever

@@ -51,7 +51,7 @@ def unchanged_process() -> Iterator[None]:
     Lightning keeps the addresses and the numbers of a run's processes in environment variables, and the process group
     open; a later run would take itself for one of those processes, and wait for the others.
     """
-    environment, argv = os.environ.copy(), sys.argv
+    environment, argv, path = os.environ.copy(), sys.argv, sys.path[:]
     hook, formatting = threading.excepthook, warnings.formatwarning
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
@@ -67,7 +67,8 @@ def unchanged_process() -> Iterator[None]:
             torch.distributed.destroy_process_group()
         torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark
-        sys.argv, threading.excepthook, warnings.formatwarning = argv, hook, formatting
+        sys.argv, sys.path[:] = argv, path
+        threading.excepthook, warnings.formatwarning = hook, formatting
         for name, kept in filters.items():
             logging.getLogger(name).filters[:] = kept
         logging.getLogger(HUB).setLevel(levels)

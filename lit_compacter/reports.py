@@ -10,6 +10,7 @@ from rich.table import Table
 from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.history import draw_learning_curve
+from lit_compacter.methods import name_of
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.predictions import PredictionFile
 from lit_compacter.progress import find_profiles
@@ -57,7 +58,7 @@ class Hyperparameters(Callback):
         options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
         values = {
             "task": data.task.name,
-            "method": type(pl_module.method).__name__,
+            "method": name_of(type(pl_module.method)),
             "method_options": options,
             "model_name": pl_module.model_name,
             "learning_rate": pl_module.learning_rate,

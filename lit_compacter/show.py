@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from lit_compacter.answers import Answer, Labels, Number
 from lit_compacter.console import console
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.extension import take_classes
 from lit_compacter.options import BACKBONE
-from lit_compacter.parsing import ConfigFile, Parser, find_defaults
+from lit_compacter.parsing import ConfigFile, Parser, configs_of, find_defaults
 
 EXAMPLES = 3
 PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
@@ -28,14 +29,15 @@ OTHERS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "
 OTHERS |= {"run_name": str, "ckpt_path": str, "debug": bool}
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str]) -> None:
     """Parse the options of `show` and print what they ask for."""
-    parser = make_parser()
-    config = parser.instantiate(parser.parse_args(args))
+    classes, words = take_classes(args, configs_of(args))
+    parser = make_parser(classes["data"])
+    config = parser.instantiate(parser.parse_args(words))
     show(config.data)
 
 
-def make_parser() -> LightningArgumentParser:
+def make_parser(data_class: type = GlueDataModule) -> LightningArgumentParser:
     """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
     parser = Parser(
         prog="main.py show",
@@ -49,7 +51,7 @@ def make_parser() -> LightningArgumentParser:
     parser.add_argument("--model", type=dict, default=default, help="Only --model.model_name is needed.")
     for name, kind in OTHERS.items():
         parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
-    parser.add_lightning_class_args(GlueDataModule, "data")
+    parser.add_lightning_class_args(data_class, "data")
     parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
     return parser
 

@@ -24,6 +24,13 @@ _ALL = (
 )
 METHODS: dict[str, type[Method]] = {method.__name__: method for method in _ALL}
 
+
+def name_of(method: type[Method]) -> str:
+    """A method's name in configs and checkpoints: of ours that of its class, of any other the import path."""
+    ours = METHODS.get(method.__name__) is method
+    return method.__name__ if ours else f"{method.__module__}.{method.__qualname__}"
+
+
 __all__ = [
     "METHODS",
     "Adapter",
@@ -36,4 +43,5 @@ __all__ = [
     "Method",
     "Peft",
     "PromptTuning",
+    "name_of",
 ]
