@@ -12,11 +12,14 @@ from transformers import AutoTokenizer
 
 from lit_compacter import checkpoint
 from lit_compacter.cli import main
+from lit_compacter.history import read_history
 from tests.cli import QUICK, command, only_folder, run_cli
 from tests.conftest import DEMO, TINY, shared
 from tests.models import small_t5
 
 pytestmark = pytest.mark.usefixtures("_project_root")
+
+LOSSES = ["--data.batch_size=16", "--model.warmup_steps=1", "--trainer.log_every_n_steps=1"]
 
 
 def test_what_a_user_sees(first_run: tuple[Path, str]) -> None:
@@ -200,3 +203,43 @@ def test_real_tasks_on_a_real_vocabulary(task: str, tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "real/metrics.json").read_text())
     assert {"val/score", "test/score", "test/invalid", "predict/rows"} <= metrics.keys()
     shutil.rmtree(tmp_path / "real")
+
+
+def test_a_dry_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the real run of the same name then begins at its beginning."""
+    for _ in range(2):
+        main(command("fit", tmp_path, "--run_name=run", "--trainer.fast_dev_run=2", "--ckpt_path=last"))
+        assert not list(tmp_path.iterdir())
+    printed = capsys.readouterr().out
+    assert "dry run (trainer.fast_dev_run): no checkpoint, result or log was kept" in printed
+    assert "run folder" not in printed and "test it" not in printed
+    main(command("fit", tmp_path, "--run_name=run"))
+    assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 2
+
+
+def test_no_answer_yet_is_explained(tmp_path: Path) -> None:
+    with pytest.warns(
+        UserWarning, match=r"no output was an answer of task rte yet.*'' \(expected '[01]'\), .*Early"
+    ):
+        main(command("fit", tmp_path, "--model.learning_rate=1e-9"))
+
+
+@pytest.mark.parametrize("method", ["compacter", "lora", "full"])
+def test_gradient_checkpointing_changes_no_loss(method: str, tmp_path: Path) -> None:
+    for name in ("stored", "recomputed"):
+        option = f"--model.gradient_checkpointing={str(name == 'recomputed').lower()}"
+        main(command("fit", tmp_path, f"--config={method}", f"--run_name={name}", option, *LOSSES))
+    one, other = (read_history(tmp_path / name)["train/loss"] for name in ("stored", "recomputed"))
+    assert len(one) == 2 and one == pytest.approx(other, rel=1e-5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("method", ["compacter", "lora", "full"])
+def test_compiling_changes_no_loss(method: str, tmp_path: Path) -> None:
+    """Alone and with gradient checkpointing; torch.compile takes minutes."""
+    compiled = ["--model.compile=true"]
+    both = [*compiled, "--model.gradient_checkpointing=true"]
+    for name, options in (("eager", []), ("compiled", compiled), ("both", both)):
+        main(command("fit", tmp_path, f"--config={method}", f"--run_name={name}", *options, *LOSSES))
+    eager, *others = (read_history(tmp_path / name)["train/loss"] for name in ("eager", "compiled", "both"))
+    assert all(eager == pytest.approx(other, rel=1e-4) for other in others)

@@ -172,3 +172,24 @@ def test_last_is_looked_for_when_the_folder_is_ours(trained: Path, monkeypatch: 
     monkeypatch.setattr("lit_compacter.run_folder._take", lambda folder: (hidden.rename(last), FileLock(last))[1])
     with pytest.warns(UserWarning, match="nothing was trained"):
         main(command("fit", trained.parent, "--run_name=first", "--ckpt_path=last"))
+
+
+def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path) -> None:
+    def fit(callback: str, *more: str) -> int:
+        options = ["--run_name=run", "--trainer.max_epochs=6", "--ckpt_path=last", "--data.max_train_samples=64", *more]
+        main(command("fit", tmp_path, *options, f"--trainer.callbacks+={callback}"))
+        return int(checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"])
+
+    stop = "{class_path: EarlyStopping, init_args: {monitor: val/invalid, patience: %d}}"
+    never = "--model.learning_rate=1e-9"  # so that nothing gets better
+    assert fit(stop % 1, never) == 4
+    with pytest.warns(UserWarning, match="nothing was trained.* raise the patience of EarlyStopping on val/invalid, 1"):
+        assert fit(stop % 1, never) == 4
+    assert fit(stop % 3, never) == 8
+
+
+def test_a_run_whose_time_is_over_says_so(tmp_path: Path) -> None:
+    options = ["--run_name=run", "--trainer.max_epochs=99", "--ckpt_path=last", "--trainer.max_time=00:00:00:01"]
+    main(command("fit", tmp_path, *options))
+    with pytest.warns(UserWarning, match="nothing was trained.* raise --trainer.max_time, the time of all starts"):
+        main(command("fit", tmp_path, *options))
