@@ -203,7 +203,7 @@ def _unreadable(state: Any) -> str:
         torch.load(file, weights_only=True)
     except pickle.UnpicklingError:
         file.seek(0)
-        return ", ".join(torch.serialization.get_unsafe_globals_in_checkpoint(file)) or "an object"
+        return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))) or "an object"
     except Exception as error:  # pickle raises whatever it stumbles over
         return first_line(error)
     return ""

@@ -34,9 +34,10 @@ from lit_compacter.parsing import (
     find_defaults,
 )
 from lit_compacter.predictions import BatchIndices, PredictionFile
+from lit_compacter.process_state import unchanged_process
 from lit_compacter.processes import is_first_process
 from lit_compacter.progress import progress_bars, write_profile_to
-from lit_compacter.quiet import quieten, unchanged_process
+from lit_compacter.quiet import quiet
 from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, TrainableSummary, finish
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
@@ -267,9 +268,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
     """
     words = sys.argv[1:] if args is None else args
-    with unchanged_process(), stoppable(), answered(is_first_process(), debug="--debug" in words):
+    with unchanged_process(), stoppable(), quiet(), answered(is_first_process(), debug="--debug" in words):
         set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        quieten()
         sys.argv = [str(MAIN), *words]  # what Lightning starts further processes with
         sys.path.append(os.getcwd())  # where the user's own classes are
         verb, known = first_word(words), (*VERBS, "show")

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -11,8 +10,6 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import datasets
-import torch
-from pytorch_lightning.utilities.seed import isolate_rng
 from transformers.utils import logging as transformers_logging
 
 from lit_compacter.processes import is_first_process
@@ -45,45 +42,33 @@ def _handlers() -> list["logging.StreamHandler[TextIO]"]:
 
 
 @contextlib.contextmanager
-def unchanged_process() -> Iterator[None]:
-    """Take back, at the end, what a run changes in its process, so that the next one begins as the first did.
-
-    Lightning keeps the addresses and the numbers of a run's processes in environment variables, and the process group
-    open; a later run would take itself for one of those processes, and wait for the others.
-    """
-    environment, argv, path = os.environ.copy(), sys.argv, sys.path[:]
-    hook, formatting = threading.excepthook, warnings.formatwarning
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    grouped = torch.distributed.is_initialized()
-    filters = {name: logging.getLogger(name).filters[:] for name in (*SAID_BY, LOADING)}
-    levels = logging.getLogger(HUB).level
-    streams = {handler: handler.stream for handler in _handlers()}
+def quiet() -> Iterator[None]:
+    """Warnings of one line, and none that does not concern our users; at the end all is as it was."""
+    loggers = {name: logging.getLogger(name) for name in (*SAID_BY, LOADING, HUB)}
+    filters = {name: logger.filters[:] for name, logger in loggers.items()}
+    level, streams = loggers[HUB].level, {handler: handler.stream for handler in _handlers()}
+    formatting, hook = warnings.formatwarning, threading.excepthook
+    bars = transformers_logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
     try:
-        with warnings.catch_warnings(), isolate_rng():
+        with warnings.catch_warnings():
+            _quieten()
             yield
     finally:
-        if torch.distributed.is_initialized() and not grouped:
-            torch.distributed.destroy_process_group()
-        torch.use_deterministic_algorithms(deterministic)
-        torch.backends.cudnn.benchmark = benchmark
-        sys.argv, sys.path[:] = argv, path
-        threading.excepthook, warnings.formatwarning = hook, formatting
-        for name, kept in filters.items():
-            logging.getLogger(name).filters[:] = kept
-        logging.getLogger(HUB).setLevel(levels)
+        for name, logger in loggers.items():
+            logger.filters[:] = filters[name]
+        loggers[HUB].setLevel(level)
         for handler, stream in streams.items():
             handler.setStream(stream)
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
-        os.environ.update(environment)
+        warnings.formatwarning, threading.excepthook = formatting, hook
+        if bars[0]:
+            transformers_logging.enable_progress_bar()
+        if bars[1]:
+            datasets.enable_progress_bars()
 
 
-def quieten() -> None:
-    """Warnings of one line, and none that does not concern our users."""
+def _quieten() -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {' '.join(str(message).split())}\n"
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # batches are only padded, in microseconds
-    warnings.filterwarnings("ignore", ".*provide both args and command line arguments.*")  # `main` keeps them the same
     warnings.filterwarnings("ignore", ".*Couldn't infer the batch indices.*")  # BatchIndices does
     warnings.filterwarnings("ignore", ".*monitor='val/score'.* could not find.*")  # no validation has run yet
     warnings.filterwarnings("ignore", ".*callbacks used to create the checkpoint need to be provided.*")

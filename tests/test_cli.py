@@ -218,9 +218,7 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_no_answer_yet_is_explained(tmp_path: Path) -> None:
-    with pytest.warns(
-        UserWarning, match=r"no output was an answer of task rte yet.*'' \(expected '[01]'\), .*Early"
-    ):
+    with pytest.warns(UserWarning, match=r"no output was an answer of task rte yet.*'' \(expected '[01]'\), .*Early"):
         main(command("fit", tmp_path, "--model.learning_rate=1e-9"))
 
 
