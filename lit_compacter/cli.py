@@ -61,6 +61,7 @@ class CLI(LightningCLI):
     def __init__(self, words: list[str]) -> None:
         # A parser takes half a second to build, so where the verb stands first only its own is built.
         self.verbs = (verb,) if (verb := first_word(words)) in VERBS else VERBS
+        defaults = str(find_defaults())
         self.classes, self.words = take_classes(words, configs_of(words))
         with contextlib.ExitStack() as self.until_the_end:
             super().__init__(
@@ -68,8 +69,7 @@ class CLI(LightningCLI):
                 self.classes["data"],
                 parser_class=Parser,
                 parser_kwargs={
-                    verb: {"default_config_files": [str(find_defaults())], "description": HELP[verb]}
-                    for verb in self.verbs
+                    verb: {"default_config_files": [defaults], "description": HELP[verb]} for verb in self.verbs
                 },
                 save_config_callback=None,
                 load_from_checkpoint_support=False,

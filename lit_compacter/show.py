@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,20 +32,21 @@ OTHERS |= {"run_name": str, "ckpt_path": str, "debug": bool}
 
 def main(args: Sequence[str]) -> None:
     """Parse the options of `show` and print what they ask for."""
+    defaults = find_defaults()
     classes, words = take_classes(args, configs_of(args))
-    parser = make_parser(classes["data"])
+    parser = make_parser(defaults, classes["data"])
     config = parser.instantiate(parser.parse_args(words))
     show(config.data)
 
 
-def make_parser(data_class: type = GlueDataModule) -> LightningArgumentParser:
+def make_parser(defaults: Path, data_class: type) -> LightningArgumentParser:
     """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
     parser = Parser(
         prog="main.py show",
         command_line=True,
         description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
         "how many rows are cut, and what of them the model's vocabulary lacks.",
-        default_config_files=[str(find_defaults())],
+        default_config_files=[str(defaults)],
     )
     parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
     default = {"model_name": BACKBONE}

@@ -182,7 +182,7 @@ def test_without_our_defaults_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("lit_compacter.parsing.CONFIGS", tmp_path)
     for verb in (*VERBS, "show"):
         with pytest.raises(UserError, match=r"no .*defaults.yaml, .* run from a clone"):
-            CLI([verb]) if verb != "show" else show.make_parser()
+            CLI([verb, "--config=rte.yaml"]) if verb != "show" else show.main(["--config=rte.yaml"])
 
 
 def test_what_a_later_file_replaces_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
