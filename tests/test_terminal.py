@@ -50,7 +50,8 @@ def test_fit_and_predict(tmp_path: Path) -> None:
     options = ["--run_name=run", PROGRESS, "--trainer.profiler=simple"]
     lines = on_terminal(command("fit", tmp_path, *options, "--trainer.max_epochs=2"))
     bars = [line for line in lines if "━━━" in line and "Epoch" in line]
-    assert len(bars) == 1 and re.search(r"^Epoch 1/1 +━+ 2/2 \S+ train/loss: \d\.\d{3} val/score: 0\.000$", bars[0])
+    assert len(bars) == 1, "\n".join(lines)
+    assert re.search(r"^Epoch 1/1 +━+ 2/2 \S+ train/loss: \d\.\d{3} val/score: 0\.000$", bars[0])
     assert not any(re.search(r"v_num|Test metric|Profiler Report", line) for line in lines)
     assert f"profiler report: {tmp_path / 'run/fit-profile.txt'}" in lines
     assert "Profiler Report" in (tmp_path / "run/fit-profile.txt").read_text()
