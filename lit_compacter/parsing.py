@@ -99,8 +99,8 @@ def defaults_from(block: dict[str, Any], task: str, method: str) -> dict[str, An
         path = block["method"]
         if path != method:
             raise UserError(
-                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}, or one that you name: if you "
-                f"trust it, give the run's own config.yaml with --config, or --model.method {path}"
+                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}, or one that you name: if "
+                f"you trust it, give the run's own config.yaml with --config, or --model.method {path}"
             )
     known = {field.name for field in dataclasses.fields(InputOptions)}
     if unknown := block["inputs"].keys() - known:

@@ -1,5 +1,6 @@
 """What the terminal shows while a run goes on, and where a profiler's report goes."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextCol
 from lit_compacter.console import console
 
 PROFILE = "profile"
+INTERVAL = 0.1  # seconds between two drawings
 OTHER_COLUMNS = 70  # characters of `Epoch 12/20`, `1234/1234`, `1:23:45`, `train/loss: 0.1234 val/score: 0.9876`
 NARROWEST, WIDEST = 10, 40  # characters of the bar
 
@@ -22,9 +24,16 @@ class CompactProgressBar(RichProgressBar):
 
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format="#.4g"))
+        self.drawn = 0.0  # when it was drawn last
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+
+    def refresh(self, hard: bool = False) -> None:
+        """Draw in the thread that prints. Lightning's own thread could draw while a line is printed above the bar."""
+        if self.progress and (hard or time.monotonic() - self.drawn > INTERVAL):
+            self.drawn = time.monotonic()
+            self.progress.refresh()
 
     def configure_columns(self, trainer: Trainer) -> list[ProgressColumn]:
         width = min(WIDEST, max(NARROWEST, console.width - OTHER_COLUMNS))
