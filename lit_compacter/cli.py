@@ -28,7 +28,6 @@ from lit_compacter.parsing import (
     LINKS,
     ConfigFile,
     Parser,
-    check_trainer_options,
     configs_of,
     defaults_from,
     find_defaults,
@@ -42,7 +41,7 @@ from lit_compacter.reports import DataSummary, Hyperparameters, RunConfig, Train
 from lit_compacter.run_folder import RunFolder
 from lit_compacter.saving import BestCheckpoint, LastCheckpoint
 from lit_compacter.stopping import BEFORE_A_SUDDEN_END, stoppable
-from lit_compacter.support import as_list, check_precision, check_support
+from lit_compacter.support import as_list, check_precision, check_support, check_trainer_options
 
 MAIN = CONFIGS.parent / "main.py"
 VERBS = ("fit", "validate", "test", "predict")

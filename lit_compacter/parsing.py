@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean, first_twice
@@ -111,36 +111,6 @@ def defaults_from(block: dict[str, Any], task: str, method: str) -> dict[str, An
     inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
     model = {"model.model_name": block["model_name"], "model.method": {"class_path": path, "init_args": options}}
     return model | {f"data.{name}": value for name, value in inputs.items()}
-
-
-def check_trainer_options(trainer: Namespace, fits: bool) -> None:
-    """Refuse what Lightning takes and our runs cannot keep, or what would train nothing.
-
-    Args:
-        trainer: The trainer's options.
-        fits: Is it to train?
-    """
-    if trainer.overfit_batches:
-        raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-    if trainer.use_distributed_sampler:
-        raise UserError(
-            "trainer.use_distributed_sampler true replaces our samplers, which divide the rows: leave it false"
-        )
-    if trainer.barebones:
-        raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
-    if trainer.model_registry:
-        raise UserError("trainer.model_registry uploads nothing here, as checkpoints stay in the run folder: leave it")
-    if not isinstance(value := trainer.val_check_interval, int | float | None):  # a time: each process has a clock
-        raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
-    for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):
-        if (trainer[name] or 0) < 0:
-            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number, 0 or more")
-    for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
-        if trainer[name] is not None and trainer[name] <= 0:
-            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number above 0")
-    for name in ("max_epochs", "max_steps", "limit_train_batches"):
-        if fits and trainer[name] == 0:
-            raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
 
 
 def configs_of(words: Sequence[str]) -> list[dict[str, Any]]:
