@@ -152,8 +152,13 @@ def check_metrics(answer: Answer, names: Sequence[str]) -> None:
         raise UserError("metric f1 is for two labels; expected macro_f1 for more")
 
 
+SAMPLES = 3  # outputs that are kept to be shown
+
+
 class AnswerMetrics(Metric):
     """A task's metrics over generated texts, their mean as `score`, and the share of outputs that are no answer.
+
+    `samples` are this process's first outputs, each with the text that was expected.
 
     The states are per example, some numbers each, and torchmetrics gathers those of all processes: the result depends
     on neither the order nor the size of batches, nor on who evaluated them.
@@ -171,6 +176,7 @@ class AnswerMetrics(Metric):
     def __init__(self, answer: Answer, names: Sequence[str]) -> None:
         super().__init__()
         self.answer = answer
+        self.samples: list[tuple[str, str]] = []
         self.scores = {name: METRICS[answer.kind][name] for name in names}
         self.add_state("examples", default=[], dist_reduce_fx="cat")
         self.add_state("groups", default=[], dist_reduce_fx="cat")
@@ -184,6 +190,8 @@ class AnswerMetrics(Metric):
         rows: Sequence[int],
     ) -> None:
         """Add generated texts, for each the texts that would be right, the group it belongs to and its row number."""
+        expected = (texts[0] for texts in targets)
+        self.samples += list(zip(predictions, expected, strict=True))[: SAMPLES - len(self.samples)]
         examples = [self._example(*pair) for pair in zip(predictions, targets, strict=True)]
         # As the bits of float64, which not every device has: (B, 3) or (B, 1 + metrics)
         self.examples.append(torch.tensor(examples, dtype=torch.float64).view(torch.int64).to(self.device))
@@ -204,6 +212,10 @@ class AnswerMetrics(Metric):
             values = {name: score(compared) for name, score in self.scores.items()}
         values = {name: value.float() for name, value in values.items()}
         return values | {"score": torch.stack(list(values.values())).mean(), "invalid": 1 - valid.float().mean()}
+
+    def reset(self) -> None:
+        super().reset()
+        self.samples = []
 
     def _example(self, prediction: str, targets: Sequence[str]) -> list[float]:
         """Whether the prediction is valid, then each text metric's score, or the values to compare."""

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from lit_compacter.datamodule import GlueDataModule
 
 LEARNING_RATE = "train/learning_rate"
-SAMPLES = 3  # outputs that are shown where none is an answer
 
 
 class T5Module(LightningModule):
@@ -125,7 +124,6 @@ class T5Module(LightningModule):
             self.majority = data.most_common_target
         if str(self.trainer.precision).startswith("16"):
             warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
-        self.samples: list[tuple[str, str]] = []  # of an evaluation: what was generated, and what was expected
 
     # Training
 
@@ -211,11 +209,7 @@ class T5Module(LightningModule):
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 
     def validation_step(self, batch: "Batch", batch_idx: int) -> None:
-        generated = self.generate(batch)
-        if len(self.samples) < SAMPLES:
-            expected = (targets[0] for targets in batch["targets"])
-            self.samples += list(zip(generated, expected, strict=True))[: SAMPLES - len(self.samples)]
-        self.metrics.update(generated, batch["targets"], batch["group"], batch["row"])
+        self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -231,13 +225,12 @@ class T5Module(LightningModule):
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
         if values["invalid"] == 1:
-            shown = ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.samples)
+            shown = ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.metrics.samples)
             rank_zero_warn(
                 f"no output was an answer of task {self.task.name} yet, so every score is of wrong answers; for "
                 f"example {shown}. Early in training this is normal; if it stays so, train for more optimizer steps, "
                 "with a shorter warm-up or a higher learning rate"
             )
-        self.samples = []
         self.metrics.reset()
 
     def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
