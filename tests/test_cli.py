@@ -192,9 +192,9 @@ def test_a_warm_up_longer_than_the_run_is_warned_of(tmp_path: Path) -> None:
         main(command("fit", tmp_path))
 
 
-@pytest.mark.parametrize("task", ["rte", "mrpc", "cola", "superglue-rte", "boolq", "cb", "copa"])
+@pytest.mark.parametrize("task", ["rte", "cola", "boolq", "copa"])
 def test_real_tasks_on_a_real_vocabulary(task: str, tmp_path: Path) -> None:
-    data_dir = shared("data", "glue" if task in ("rte", "mrpc", "cola") else "superglue")
+    data_dir = shared("data", "glue" if task in ("rte", "cola") else "superglue")
     real = ["--config", f"{task}.yaml", f"--model.model_name={shared('t5-mini')}", f"--data.data_dir={data_dir}"]
     real += [*QUICK, "--data.batch_size=16", f"--trainer.default_root_dir={tmp_path}", "--run_name=real"]
     main(["fit", *real])

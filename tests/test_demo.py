@@ -24,7 +24,7 @@ def metrics(folder: Path) -> dict[str, float]:
 def test_compacter_learns_on_the_pretrained_backbone_only(tmp_path: Path) -> None:
     random = ["--model.pretrained=false", "--trainer.max_epochs=2"]  # it stays by chance in all ten: README's table
     assert fit(tmp_path, "random", *random)["val/best_score"] <= 0.65
-    learned = fit(tmp_path, "pretrained", "--trainer.max_epochs=5")
+    learned = fit(tmp_path, "pretrained", "--trainer.max_epochs=3")
     assert learned["val/accuracy"] >= 0.85
 
     # Evaluation in another process finds what training left: the adapter was loaded.

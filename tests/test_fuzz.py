@@ -174,7 +174,7 @@ KEYS = sorted(
 )
 
 
-@fuzz(60)
+@fuzz(40)
 @given(key=st.sampled_from(KEYS), value=NUMBERS | WORDS | CLASSES | NESTED)
 def test_values_in_a_config(key: str, value: Any, folder: Path) -> None:
     """Through the whole command line, which trains where the value is one that the option can have."""
