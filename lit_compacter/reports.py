@@ -136,7 +136,7 @@ def finish(trainer: Trainer, folder: RunFolder | None, verb: str, checkpoint: st
     if not trainer.is_global_zero:
         return metrics
     if metrics:
-        console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), soft_wrap=True)
+        console.print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
     if folder is None:
         console.print("dry run (trainer.fast_dev_run): no checkpoint, result or log was kept")
         return metrics
