@@ -132,8 +132,10 @@ class CLI(LightningCLI):
         parser.add_lightning_class_args(self.trainer_class, "trainer")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        known = parser.get_defaults()
         for source, target in LINKS:
-            parser.link_arguments(source, target)
+            if target in known:  # a class of the user's own may have fixed it
+                parser.link_arguments(source, target)
         parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
 
     # From options to a run
@@ -152,10 +154,11 @@ class CLI(LightningCLI):
         # What it was trained with is the default; YAML and the command line win over it.
         block = checkpoint.read(self.ckpt_path)[checkpoint.BLOCK]
         method = self.options.model.method.class_path
-        parser.of_verb[self.subcommand].set_defaults(defaults_from(block, self.options.data.task, method))
+        parser.of_verb[self.subcommand].set_defaults(defaults_from(block, self.options.data, method))
         self.config = parser.parse_args(self.words)
         # Not as a default: a run's own config.yaml, which says null, would win over it.
-        self.options.data.trained_on = self.options.data.trained_on or block["task"]
+        if "trained_on" in self.options.data:
+            self.options.data.trained_on = self.options.data.trained_on or block["task"]
 
     def _find_checkpoint(self) -> str | None:
         own = self.root / self.options.run_name if self.options.run_name else None
@@ -241,7 +244,7 @@ class CLI(LightningCLI):
             raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
 
     def _run_subcommand(self, subcommand: str) -> None:
-        data = self.options.data
+        data = self.datamodule.options
         with lack_of_resources(data.batch_size, data.max_source_length), checkpoint.restored(self.ckpt_path):
             check_launch(self.trainer)
             BEFORE_A_SUDDEN_END.append(lambda: terminate(launched_by(self.trainer)))

@@ -10,6 +10,7 @@ Their options are `data.…` and `model.…` as those of the classes that they e
 """
 
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from lit_compacter.methods import Method
 from lit_compacter.module import T5Module
 
 SECTIONS: dict[str, type] = {"data": GlueDataModule, "model": T5Module}
+NAMED, NESTED = re.compile(rf"^--(data|model)\.{CLASS}(?==|$)"), re.compile(rf"^--(data|model)\.{INIT_ARGS}\.")
 
 
 def import_class(path: str, base: type, option: str) -> type:
@@ -48,6 +50,11 @@ def import_class(path: str, base: type, option: str) -> type:
     return found
 
 
+def flat(words: Sequence[str]) -> list[str]:
+    """The words of a command line with `--data X` for `--data.class_path X`, `--data.x` for `--data.init_args.x`."""
+    return [NESTED.sub(r"--\1.", NAMED.sub(r"--\1", word)) for word in words]
+
+
 def take_classes(words: Sequence[str], configs: Sequence[dict[str, Any]]) -> tuple[dict[str, type], list[str]]:
     """The class of each section: the user's where a config or the command line, which wins, names one.
 
@@ -61,6 +68,7 @@ def take_classes(words: Sequence[str], configs: Sequence[dict[str, Any]]) -> tup
         Section → class; and the words without those that name a class.
     """
     classes = dict(SECTIONS)
+    words = flat(words)
     for section, base in SECTIONS.items():
         for path in (path for config in configs if (path := (config.get(section) or {}).get(CLASS))):
             classes[section] = import_class(str(path), base, f"{section}.{CLASS}")
@@ -72,7 +80,7 @@ def take_classes(words: Sequence[str], configs: Sequence[dict[str, Any]]) -> tup
     for given in (*(flatten(without_classes(config)) for config in configs), on_command_line(words)):
         if "." in (path := class_path(given.get(METHOD))):
             import_class(path, Method, METHOD)
-    return classes, list(words)
+    return classes, words
 
 
 def without_classes(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.errors import UserError, did_you_mean, first_twice
-from lit_compacter.extension import without_classes
+from lit_compacter.extension import flat, without_classes
 from lit_compacter.given import METHOD, flatten, on_command_line
 from lit_compacter.messages import in_words
 from lit_compacter.methods import METHODS, Method
@@ -81,14 +81,15 @@ def load_method(name: str, **others: Any) -> Method:
     return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
-def defaults_from(block: dict[str, Any], task: str, method: str) -> dict[str, Any]:
+def defaults_from(block: dict[str, Any], data: Namespace, method: str) -> dict[str, Any]:
     """A checkpoint's backbone, method and inputs as parser defaults.
 
-    What describes a task of the user's own is left out where it is not the `task` to evaluate.
+    What describes a task of the user's own is left out where it is not the task to evaluate, and so is what a data
+    module of the user's own has fixed.
 
     Args:
         block: The checkpoint's.
-        task: Name of the task to evaluate.
+        data: The options of the data module.
         method: Import path of the method that the user's options name. A checkpoint alone never says what is imported.
 
     Raises:
@@ -108,7 +109,8 @@ def defaults_from(block: dict[str, Any], task: str, method: str) -> dict[str, An
             f"the checkpoint's 'inputs' has {', '.join(map(str, unknown))}, which is no option; use another"
         )
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in block["options"].items()}
-    inputs = {name: v for name, v in block["inputs"].items() if block["task"] == task or name not in OWN_OPTIONS}
+    same = data.get("task") in (block["task"], None)
+    inputs = {name: v for name, v in block["inputs"].items() if name in data and (same or name not in OWN_OPTIONS)}
     model = {"model.model_name": block["model_name"], "model.method": {"class_path": path, "init_args": options}}
     return model | {f"data.{name}": value for name, value in inputs.items()}
 
@@ -217,7 +219,7 @@ class Parser(LightningArgumentParser):
 
     def _explain(self) -> str | None:
         """What is wrong with what the user has given, where we can say it better than jsonargparse."""
-        words = sys.argv[1:]
+        words = flat(sys.argv[1:])
         if self.of_verb:
             parser = self.of_verb.get(next(iter(words), ""))
             return parser._explain() if parser else f"no verb is given; {EXAMPLE}"
@@ -228,4 +230,4 @@ class Parser(LightningArgumentParser):
             together |= options
             if told := explain(options, known, together.get(METHOD)):
                 return f"{file}: {told}" if file else told
-        return None if together.get("data.task") else NO_TASK
+        return None if together.get("data.task") or "data.task" not in known else NO_TASK

@@ -50,6 +50,11 @@ class Scaled(T5Module):
         return self.scale * super().training_step(batch, batch_idx)
 
 
+class Fixed(GlueDataModule):
+    def __init__(self, model_name: str, data_dir: str, batch_size: int = 16):
+        super().__init__(task="rte", model_name=model_name, data_dir=data_dir, batch_size=batch_size)
+
+
 class Nothing:
     pass
 """
@@ -118,6 +123,14 @@ def test_a_checkpoint_alone_names_nothing_to_import(here: Path, capsys: pytest.C
     assert "the checkpoint has method 'mine.OneNorm'" in error(capsys, *test, "--model.method=BitFit")
     main([*test, "--model.method=mine.OneNorm"])
     assert "test/score" in json.loads(Path("runs/run/metrics.json").read_text())
+
+
+def test_a_data_module_that_fixes_its_task(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fixed = ["--data.class_path=mine.Fixed", "--data.init_args.batch_size=8", *QUICK, "--run_name=run"]
+    assert main(["fit", *fixed])
+    main([*printed_command(capsys.readouterr().out), "--trainer.limit_test_batches=1"])
+    data = yaml.safe_load(Path("runs/run/config-test.yaml").read_text())["data"]
+    assert data["class_path"] == "mine.Fixed" and data["init_args"]["batch_size"] == 8
 
 
 @pytest.mark.parametrize(
