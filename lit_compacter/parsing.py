@@ -100,8 +100,8 @@ def defaults_from(block: dict[str, Any], data: Namespace, method: str) -> dict[s
         path = block["method"]
         if path != method:
             raise UserError(
-                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}, or one that you name: if "
-                f"you trust it, give the run's own config.yaml with --config, or --model.method {path}"
+                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; a method of your own "
+                f"must be named too: give the run's own config.yaml with --config, or --model.method {path}"
             )
     known = {field.name for field in dataclasses.fields(InputOptions)}
     if unknown := block["inputs"].keys() - known:
@@ -223,6 +223,8 @@ class Parser(LightningArgumentParser):
         if self.of_verb:
             parser = self.of_verb.get(next(iter(words), ""))
             return parser._explain() if parser else f"no verb is given; {EXAMPLE}"
+        if "--print_config" in words:
+            words.remove("--print_config")  # an action and no option
         linked = [target for _, target in LINKS]
         known = [name for name in self.get_defaults().keys() if name not in linked]  # noqa: SIM118  # of all levels
         together: dict[str, Any] = {}
