@@ -30,8 +30,8 @@ soak: $(BIN)/installed  ## what make test leaves out: every method on every mode
 	$(BIN)/python -m pytest -m soak
 
 bench: $(BIN)/installed  ## time of one adapter, thin and materialised; peak memory of evaluation
-	$(BIN)/python -m lit_compacter.benchmarks.layer
-	$(BIN)/python -m lit_compacter.benchmarks.evaluation
+	$(BIN)/python -m benchmarks.layer
+	$(BIN)/python -m benchmarks.evaluation
 
 backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 20 minutes on two cores
 	$(BIN)/python data/make_demo.py

@@ -12,17 +12,17 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-from lit_compacter.answers import Labels
-from lit_compacter.batches import Batch, TrainingBatches, pad
+from lit_compacter.data.loaders import Batch, TrainingBatches, pad
+from lit_compacter.data.options import DataOptions
+from lit_compacter.data.samplers import EvaluationBatches, LengthGroupedBatches, taken
+from lit_compacter.data.sources import Row, from_file, from_files, from_hub
+from lit_compacter.data.tokenization import Example, digest, load_tokenizer, tokenised
+from lit_compacter.data.vocabulary import check_labels, check_learnable, losses
 from lit_compacter.errors import UserError
-from lit_compacter.options import DataOptions
-from lit_compacter.sampling import EvaluationBatches, LengthGroupedBatches, taken
-from lit_compacter.sources import Row, from_file, from_files, from_hub
-from lit_compacter.splits import Load, Role, shuffled
 from lit_compacter.tasks import OWN, find_task
-from lit_compacter.tasks.own import warn_of_equal_files
-from lit_compacter.tokens import Example, digest, load_tokenizer, tokenised
-from lit_compacter.vocabulary import check_labels, check_learnable, losses
+from lit_compacter.tasks.answers import Labels
+from lit_compacter.tasks.custom import warn_of_equal_files
+from lit_compacter.tasks.splits import Load, Role, shuffled
 
 
 class GlueDataModule(LightningDataModule):

@@ -19,19 +19,19 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from lit_compacter import checkpoint
-from lit_compacter.backbone import fingerprint, load_backbone
-from lit_compacter.batches import IGNORE
+from lit_compacter.backbones.loading import fingerprint, load_backbone
+from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.data.loaders import IGNORE
+from lit_compacter.data.options import BACKBONE
+from lit_compacter.data.tokenization import check_tokenizer
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method, name_of
-from lit_compacter.metrics import AnswerMetrics
-from lit_compacter.options import BACKBONE
 from lit_compacter.schedule import align_with_run, count_optimizer_steps
-from lit_compacter.tokens import check_tokenizer
+from lit_compacter.tasks.metrics import AnswerMetrics
 from lit_compacter.warmup import Warmup, get_warmup_steps, warn_if_too_long
 
 if TYPE_CHECKING:
-    from lit_compacter.batches import Batch
+    from lit_compacter.data.loaders import Batch
     from lit_compacter.datamodule import GlueDataModule
 
 LEARNING_RATE = "train/learning_rate"

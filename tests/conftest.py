@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lit_compacter.run_folder import RUN_NAME
+from lit_compacter.results.run_dir import RUN_NAME
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -40,7 +40,7 @@ def _project_root(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The run folder of one quick fit, for reading only, and what it printed."""
-    from tests.cli import command, run_cli
+    from tests.command_line import command, run_cli
 
     root = tmp_path_factory.mktemp("runs")
     result = run_cli(*command("fit", root, "--run_name=first"))

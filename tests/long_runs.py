@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from lit_compacter import checkpoint
+from lit_compacter.checkpoints import format as checkpoint
 from tests.conftest import ROOT
 
 EPOCHS = 4

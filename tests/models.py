@@ -13,8 +13,8 @@ from transformers import (
     UMT5Config,
 )
 
-from lit_compacter.benchmarks.efficiency import T5_BASE
-from lit_compacter.t5 import untie
+from benchmarks.efficiency import T5_BASE
+from lit_compacter.backbones.t5 import untie
 
 SIZES = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 # Name → config class and what makes it that model.

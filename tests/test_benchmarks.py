@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lit_compacter.benchmarks import efficiency, figure, methods
-from lit_compacter.benchmarks.results import TITLES, differences
-from lit_compacter.parsing import METHOD_NAMES, load_method
+from benchmarks import efficiency, figure, methods
+from benchmarks.results import TITLES, differences
+from lit_compacter.cli.parser import METHOD_NAMES, load_method
 from tests.conftest import DEMO, ROOT, TINY
 
 SMALL = [f"--model_name={TINY}", "--batch_size=2", "--length=8", "--steps=1", "--device=cpu"]
@@ -147,7 +147,7 @@ def test_what_a_result_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert differences(before, methods.measured_with("lora", options, [])).startswith("content.model.model_name ")
     (folder / "config.json").write_text("{}")
     monkeypatch.setattr("torch.__version__", "99.0")
-    monkeypatch.setattr("lit_compacter.benchmarks.results.version", lambda name: "99.0")
+    monkeypatch.setattr("benchmarks.results.version", lambda name: "99.0")
     assert "torch 2" in differences(before, methods.measured_with("lora", options, []))
 
 

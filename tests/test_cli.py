@@ -10,10 +10,10 @@ import torch
 import yaml
 from transformers import AutoTokenizer
 
-from lit_compacter import checkpoint
-from lit_compacter.cli import main
-from lit_compacter.history import read_history
-from tests.cli import QUICK, command, only_folder, run_cli
+from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.cli.main import main
+from lit_compacter.results.learning_curve import read_history
+from tests.command_line import QUICK, command, only_folder, run_cli
 from tests.conftest import DEMO, TINY, shared
 from tests.models import small_t5
 

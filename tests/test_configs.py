@@ -11,13 +11,13 @@ import pytest
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from lit_compacter import show
-from lit_compacter.cli import CLI, HELP, VERBS, main
+from lit_compacter.cli import show
+from lit_compacter.cli.given import replaced_options
+from lit_compacter.cli.main import CLI, HELP, VERBS, main
+from lit_compacter.cli.parser import CONFIGS, find_config
+from lit_compacter.cli.suggestions import SYNONYMS
 from lit_compacter.errors import UserError
-from lit_compacter.given import replaced_options
 from lit_compacter.methods import METHODS
-from lit_compacter.parsing import CONFIGS, find_config
-from lit_compacter.suggestions import SYNONYMS
 from lit_compacter.tasks import TASKS
 
 METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
@@ -172,14 +172,14 @@ def test_a_config_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
     for folder in ("one", "other"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "same.yaml").touch()
-    monkeypatch.setattr("lit_compacter.parsing.CONFIGS", tmp_path)
+    monkeypatch.setattr("lit_compacter.cli.parser.CONFIGS", tmp_path)
     with pytest.raises(UserError, match=r"several config files 'same': give one of one/same.yaml, other/same.yaml"):
         find_config("same")
 
 
 def test_without_our_defaults_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As in an installation without configs/, where a run would have Lightning's defaults."""
-    monkeypatch.setattr("lit_compacter.parsing.CONFIGS", tmp_path)
+    monkeypatch.setattr("lit_compacter.cli.parser.CONFIGS", tmp_path)
     for verb in (*VERBS, "show"):
         with pytest.raises(UserError, match=r"no .*defaults.yaml, .* run from a clone"):
             CLI([verb, "--config=rte.yaml"]) if verb != "show" else show.main(["--config=rte.yaml"])

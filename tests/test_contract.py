@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lit_compacter.backbone import SUPPORTED
-from lit_compacter.checkpoint import names_to_save, tensors
+from lit_compacter.backbones.loading import SUPPORTED
+from lit_compacter.checkpoints.format import names_to_save, tensors
+from lit_compacter.cli.parser import METHOD_NAMES, load_method
 from lit_compacter.methods import Method, Peft
-from lit_compacter.parsing import METHOD_NAMES, load_method
 from tests.models import MODELS, UNTIED, batch, small_t5
 
 FILES = METHOD_NAMES

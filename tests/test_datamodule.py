@@ -11,11 +11,11 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
-from lit_compacter.batches import pad
+from lit_compacter.data.loaders import pad
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
-from tests.benchmark import BENCHMARKS
 from tests.conftest import DEMO, TINY, shared
+from tests.official_data import BENCHMARKS
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_compacter.cli import main
-from tests.cli import run_cli
+from lit_compacter.cli.main import main
+from tests.command_line import run_cli
 
 
 def fit(root: Path, name: str, *more: str) -> dict[str, float]:

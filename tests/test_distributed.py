@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from lit_compacter import checkpoint
-from lit_compacter.cli import main
+from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.cli.main import main
 from lit_compacter.methods import Compacter
 from lit_compacter.module import T5Module
-from lit_compacter.stopping import STOPPED
-from tests.cli import SLURM, losses, run_cli
+from lit_compacter.runtime.signals import STOPPED
+from tests.command_line import SLURM, losses, run_cli
 from tests.conftest import ROOT, TINY
 
 COUNTS = [pytest.param(3), pytest.param(2, marks=pytest.mark.soak)]  # of processes

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lit_compacter.metrics import METRICS
+from lit_compacter.tasks.metrics import METRICS
 from tests.conftest import ROOT
 
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

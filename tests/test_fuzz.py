@@ -16,14 +16,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lit_compacter import checkpoint
-from lit_compacter.backbone import load_backbone
-from lit_compacter.cli import main
+from lit_compacter.backbones.loading import load_backbone
+from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.cli.main import main
+from lit_compacter.data.sources import from_file, from_files
 from lit_compacter.errors import UserError
-from lit_compacter.run_folder import RUN_NAME
-from lit_compacter.sources import from_file, from_files
+from lit_compacter.results.run_dir import RUN_NAME
 from lit_compacter.tasks import TASKS
-from tests.cli import QUICK, command, only_folder
+from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO
 from tests.models import small_t5
 from tests.test_configs import make_parser

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
-from lit_compacter.cli import main
-from lit_compacter.history import read_history
+from lit_compacter.cli.main import main
+from lit_compacter.results.learning_curve import read_history
 from lit_compacter.schedule import count_optimizer_steps
-from tests.cli import command
+from tests.command_line import command
 from tests.conftest import ROOT
 
 
@@ -64,7 +64,7 @@ CHANGES = [
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was stopped after 16 of its 32 optimizer steps."""
     root = tmp_path_factory.mktemp("half")
-    stop = "--trainer.callbacks+={class_path: tests.callbacks.StopAfter, init_args: {epochs: 2}}"
+    stop = "--trainer.callbacks+={class_path: tests.user_callbacks.StopAfter, init_args: {epochs: 2}}"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
         main(command("fit", root, *OPTIONS, stop))

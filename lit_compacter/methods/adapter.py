@@ -7,11 +7,11 @@ from typing import get_args
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import STACKS, WHERE, Stack, Where, attach, depth, sites, width
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
 from lit_compacter.methods.layer_norms import LayerNorms
-from lit_compacter.t5 import STACKS, WHERE, Stack, Where, attach, depth, sites, width
 
 LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import is_layer_norm
 from lit_compacter.errors import UserError
-from lit_compacter.t5 import is_layer_norm
 
 
 class Method(ABC):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import add_biases
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import add_biases
 
 
 @dataclass

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import width
 from lit_compacter.errors import UserError
 from lit_compacter.layers import PHMLinear, Rule
 from lit_compacter.layers.phm import OWN_RULE_STD, SHARED_RULE_STD, Init
 from lit_compacter.methods.adapter import Adapter
-from lit_compacter.t5 import width
 
 SHARED_RULE = "phm_rule"  # the one rule {A_i}, at the top of the model
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import as_if, weight_hosts
 from lit_compacter.errors import UserError
 from lit_compacter.layers import DenseProjection, Fastfood, Subspace
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import as_if, weight_hosts
 
 LARGEST = 2**31  # numbers of all dense projections: 8 GiB
 PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}

@@ -7,10 +7,10 @@ from functools import partial
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import width
 from lit_compacter.errors import UserError
 from lit_compacter.layers import LowRankLinear
 from lit_compacter.methods.adapter import Adapter
-from lit_compacter.t5 import width
 
 
 @dataclass

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.t5 import prepend, width
 from lit_compacter.errors import UserError
 from lit_compacter.methods.base import Method
-from lit_compacter.t5 import prepend, width
 
 RANGE = 0.5  # of the uniform distribution of a random prompt, as in the reference
 COMMON = 5000  # a prompt of tokens takes them among the most common, which come first in the vocabulary

@@ -1,11 +1,11 @@
 """Tasks as declarations: adding one is one entry in `GLUE_TASKS` or `SUPERGLUE_TASKS` and one YAML in `configs/`."""
 
+from lit_compacter.data.options import DataOptions
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.options import DataOptions
-from lit_compacter.tasks.base import Task
+from lit_compacter.tasks.custom import OWN, only_of_own, own_task
 from lit_compacter.tasks.glue import GLUE_TASKS
-from lit_compacter.tasks.own import OWN, only_of_own, own_task
 from lit_compacter.tasks.superglue import SUPERGLUE_TASKS
+from lit_compacter.tasks.task import Task
 
 __all__ = ["OWN", "TASKS", "Task", "find_task"]
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from lit_compacter.answers import Labels, Number
-from lit_compacter.sources import tsv
-from lit_compacter.splits import carve, matched, mismatched, only_test
-from lit_compacter.tasks.base import Task
-from lit_compacter.templates import fields
+from lit_compacter.data.sources import tsv
+from lit_compacter.tasks.answers import Labels, Number
+from lit_compacter.tasks.splits import carve, matched, mismatched, only_test
+from lit_compacter.tasks.task import Task
+from lit_compacter.tasks.templates import fields
 
 BINARY = Labels(("0", "1"))
 ENTAILMENT = Labels(("entailment", "not_entailment"))

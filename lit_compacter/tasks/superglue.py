@@ -7,13 +7,13 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from lit_compacter.answers import Labels, Text
-from lit_compacter.readers import Raw
-from lit_compacter.sources import Row, jsonl
-from lit_compacter.splits import carve, only_test
-from lit_compacter.tasks.base import INDEX, TEXT, TEXTS, Task
+from lit_compacter.data.readers import Raw
+from lit_compacter.data.sources import Row, jsonl
+from lit_compacter.tasks.answers import Labels, Text
 from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
-from lit_compacter.templates import fields
+from lit_compacter.tasks.splits import carve, only_test
+from lit_compacter.tasks.task import INDEX, TEXT, TEXTS, Task
+from lit_compacter.tasks.templates import fields
 
 BOOLEAN = Labels(("false", "true"))
 ZERO_ONE = Labels(("0", "1"), written=(0, 1))

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from lit_compacter.checkpoint import names_to_save, tensors
+from lit_compacter.backbones.t5 import weight_hosts
+from lit_compacter.checkpoints.format import names_to_save, tensors
+from lit_compacter.cli.parser import METHOD_NAMES, load_method
 from lit_compacter.errors import UserError
 from lit_compacter.methods import (
     Adapter,
@@ -18,8 +20,6 @@ from lit_compacter.methods import (
     PromptTuning,
 )
 from lit_compacter.methods.intrinsic import PROJECTIONS
-from lit_compacter.parsing import METHOD_NAMES, load_method
-from lit_compacter.t5 import weight_hosts
 from tests.models import MODELS, batch, small_t5, t5_base
 
 

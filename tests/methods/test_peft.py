@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from lit_compacter.checkpoint import names_to_save, tensors
+from lit_compacter.checkpoints.format import names_to_save, tensors
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Peft
 from tests.models import batch, small_t5

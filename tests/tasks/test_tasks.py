@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from lit_compacter.data.options import DataOptions
+from lit_compacter.data.sources import Row, from_files, from_hub
 from lit_compacter.errors import UserError
-from lit_compacter.options import DataOptions
-from lit_compacter.sources import Row, from_files, from_hub
 from lit_compacter.tasks import TASKS, find_task
-from tests.benchmark import BENCHMARKS, COUNTS
+from tests.official_data import BENCHMARKS, COUNTS
 
 # Row as the hub has it, its label as files have it → source, target.
 PAIRS: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from lit_compacter.cli import main
+from lit_compacter.cli.main import main
 from lit_compacter.tasks import TASKS
-from tests.benchmark import BENCHMARKS, COUNTS
-from tests.benchmark.base import ENTAILMENT
 from tests.conftest import TINY
+from tests.official_data import BENCHMARKS, COUNTS
+from tests.official_data.base import ENTAILMENT
 from tests.tasks.test_tasks import PAIRS
 
 TRAINED = {"ax": "mnli", "axb": "rte", "axg": "superglue-rte"}

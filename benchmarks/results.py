@@ -1,0 +1,200 @@
+"""Results of long measurements: one entry per method, kept as soon as it is there, with all that it depends on."""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from rich.progress import Progress
+
+from lit_compacter import __version__
+from lit_compacter.cli.parser import METHOD_NAMES
+from lit_compacter.utils.atomic import written_whole
+
+Result: TypeAlias = dict[str, Any]
+MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends on
+METHOD = "method"  # key in that: the part that is the method's own
+LIBRARIES = ("torch", "transformers", "peft")
+DIFFERENCES = 3  # so many are named
+
+# Names in configs/methods/ → what the paper and the methods' authors call them.
+TITLES = {
+    "adapter": "Adapter",
+    "adapter_drop": "AdapterDrop",
+    "bitfit": "BitFit",
+    "compacter": "Compacter",
+    "compacter_pp": "Compacter++",
+    "full": "Full fine-tuning",
+    "ia3": "(IA)³",
+    "intrinsic_said": "Intrinsic-SAID",
+    "layer_norms": "Layer norms",
+    "lora": "LoRA",
+    "low_rank": "Adapter-LowRank",
+    "pfeiffer": "Pfeiffer-Adapter",
+    "phm_adapter": "PHM-Adapter",
+    "prompt_random": "Prompt Tuning-R",
+    "prompt_tokens": "Prompt Tuning-T",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that the measurements of methods share."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--methods", nargs="+", choices=METHOD_NAMES, default=METHOD_NAMES, metavar="NAME")
+    parser.add_argument("--redraw", action="store_true", help="write tables and figures of known results; measure none")
+
+
+def load(path: Path) -> dict[str, Result]:
+    """The results in a file, by method; none where there is no file.
+
+    Raises:
+        SystemExit: They do not say what they were measured with.
+    """
+    results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
+    if untold := [name for name, result in results.items() if MEASURED_WITH not in result]:
+        raise SystemExit(f"{path}: {', '.join(untold)} does not say what it was measured with; give another --out")
+    return results
+
+
+def load_all(path: Path) -> dict[str, Result]:
+    """The results in a file that must have some, for `--redraw`."""
+    if results := load(path):
+        return results
+    raise SystemExit(f"{path} holds no results to redraw; measure some without --redraw")
+
+
+def measure_missing(
+    path: Path, wanted: Mapping[str, Mapping[str, Any]], measure: Callable[[str], Result]
+) -> dict[str, Result]:
+    """Measure what the file at `path` lacks, and write it after each; one that fails is named and left out.
+
+    Args:
+        path: A JSON file.
+        wanted: Method → all that its result depends on, as plain values.
+        measure: Method → result.
+
+    Returns:
+        All results of the file.
+
+    Raises:
+        SystemExit: A result in the file was measured with something else.
+    """
+    results = load(path)
+    for name in [name for name in wanted if name in results]:
+        if other := differences(results[name][MEASURED_WITH], wanted[name]):
+            raise SystemExit(f"{path}: {name} was measured with {other}; give another --out to measure it anew")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        for name in progress.track([name for name in wanted if name not in results], description="measuring"):
+            progress.console.print(f"{name} …")
+            try:
+                results[name] = measure(name) | {MEASURED_WITH: wanted[name]}
+            except subprocess.CalledProcessError as error:
+                told = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
+                progress.console.print(f"{name} failed: {told[-1]}")
+                continue
+            with written_whole(path) as temporary:
+                temporary.write_text(json.dumps({"methods": results}, indent=2, ensure_ascii=False) + "\n")
+    return results
+
+
+def differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """`torch 2.13.0, now 2.14.0`; empty where nothing differs."""
+    before, now = (dict(_flat(json.loads(json.dumps(side)))) for side in (known, wanted))
+    told = []
+    for key in {**before, **now}:
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if isinstance(old, list) and isinstance(new, list):  # of two lists the entries that only one of them has
+            parts = [[item for item in one if item not in other] for one, other in ((old, new), (new, old))]
+            old, new = (", ".join(map(str, part)) or "nothing" for part in (parts if any(parts) else (old, new)))
+        told.append(f"{key} {_said(old)}, now {_said(new)}")
+    more = f" and {len(told) - DIFFERENCES} more" if len(told) > DIFFERENCES else ""
+    return "; ".join(told[:DIFFERENCES]) + more
+
+
+def _said(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def measured_alike(results: Mapping[str, Result]) -> list[dict[str, Result]]:
+    """The results divided into those that can stand in one table: nothing but the method differs between them."""
+    groups: dict[str, dict[str, Result]] = {}
+    for name, result in results.items():
+        shared = {key: value for key, value in result[MEASURED_WITH].items() if key != METHOD}
+        groups.setdefault(json.dumps(shared, sort_keys=True), {})[name] = result
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def environment(device: str | None = None) -> dict[str, str]:
+    """The machine and the versions that a result depends on.
+
+    Args:
+        device: cpu or cuda. Default: what the trainer takes by itself.
+    """
+    on_gpu = torch.cuda.is_available() if device is None else device == "cuda"
+    cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    installed = {name: version(name) for name in LIBRARIES if find_spec(name)}
+    machine = torch.cuda.get_device_name() if on_gpu else cpu
+    return {"machine": machine, "lit_compacter": __version__, "python": platform.python_version()} | installed
+
+
+def place(result: Result) -> str:
+    """`CPU, 2 threads, AVX2; torch 2.13.0, …, Python 3.11.7` and an empty line; nothing where that is not known."""
+    known = result[MEASURED_WITH]
+    if "machine" not in known:
+        return ""
+    libraries = ", ".join(f"{name} {known[name]}" for name in LIBRARIES if name in known)
+    return f"{known['machine']}; {libraries}, Python {known['python']}\n\n"
+
+
+def content(name: str) -> str:
+    """A digest of a file or of the names, sizes and times of a folder's files; the name itself of anything else."""
+    path = Path(name)
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    if not path.is_dir():
+        return name
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    listed = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table whose first column holds names and whose others hold numbers."""
+    lines = [header, ("---", *("---:" for _ in header[1:])), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None:
+    """Exit with an error where one could not be measured."""
+    if missing := [name for name in names if name not in results]:
+        raise SystemExit(f"not measured: {', '.join(missing)}; the lines above say why")
+
+
+def run(*arguments: str) -> str:
+    """What a Python process of its own prints; raises CalledProcessError where it fails.
+
+    Its large blocks go back to the system when they are freed (glibc). Else the heap's holes are measured: with
+    Intrinsic-SAID's many temporaries of some megabytes they more than double the memory of T5-base.
+    """
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=env).stdout

@@ -1,0 +1,121 @@
+"""The pretrained model that a run starts from: loading it, and telling one from another."""
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    GenerationConfig,
+    PretrainedConfig,
+    T5ForConditionalGeneration,
+)
+
+from lit_compacter.backbones.t5 import untie
+from lit_compacter.errors import UserError, cannot_load
+
+# Values of a config's model_type → what they are.
+SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
+SIZES = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"]
+SHAPE = [*SIZES, "feed_forward_proj"]
+TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
+
+
+def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
+    """A stock T5 in float32, from the hub or a local folder; it generates greedily, as T5 was published.
+
+    What else its generation_config.json may say would change the answers, and the scores: it is left out.
+
+    Args:
+        name: Hub name or folder.
+        pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
+
+    Raises:
+        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights are not what its config needs or
+            not finite.
+    """
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+        if config.model_type not in SUPPORTED:
+            expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
+            raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
+        _check_config(name, config)
+        if not pretrained:
+            return _greedy(_random(config))
+        model, found = AutoModelForSeq2SeqLM.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,  # as trained tensors need, whatever precision the file was stored in
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"the weights of the model {name!r} are a pickle of more than tensors, which could run code: it is not "
+            "loaded; give a folder or name with model.safetensors"
+        ) from error
+    except Exception as error:  # transformers raises whatever its readers stumble over
+        raise cannot_load("", name, error) from error
+    _check_weights(name, model, found)
+    return _greedy(model)
+
+
+def _check_config(name: str, config: PretrainedConfig) -> None:
+    def check(field: str, fits: Callable[[Any], bool], expected: str) -> None:
+        if not fits(value := getattr(config, field, None)):
+            raise UserError(f"config.json of the model {name!r} has {field} {value}; expected {expected}")
+
+    check("is_encoder_decoder", bool, "true")
+    for size in SIZES:
+        check(size, lambda value: value >= 1, "1 or more")
+    for token in TOKENS:
+        check(token, lambda value: value in range(config.vocab_size), f"a token's number, below {config.vocab_size}")
+
+
+def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
+    tokens = {token: getattr(model.config, token) for token in TOKENS}
+    model.generation_config = GenerationConfig(**tokens, do_sample=False, num_beams=1)
+    return model
+
+
+def _check_weights(name: str, model: nn.Module, found: dict[str, Any]) -> None:
+    """Refuse a model of which a part would be random, of which transformers only says so, or is not finite."""
+    if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+        raise UserError(
+            f"the weights of the model {name!r} do not fit its config.json: {lacking[0]} is absent or of another shape "
+            f"({len(lacking)} such in all); give a folder or name under which both are as they were published"
+        )
+    if broken := next((key for key, tensor in model.named_parameters() if not tensor.isfinite().all()), None):
+        raise UserError(f"the weights of the model {name!r} hold numbers that are not finite, first in {broken}")
+    if unused := sorted(found["unexpected_keys"]):
+        warnings.warn(
+            f"the model {name!r} has weights that its config.json leaves out: {unused[0]} ({len(unused)} in all)",
+            stacklevel=3,
+        )
+
+
+def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
+    with torch.device("cpu"):  # the same weights whatever the training device
+        model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)  # the config may name a file's
+        # v1.1, mT5 and UMT5 have an output layer of their own, which a new model lacks and their configs may not tell.
+        if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
+            untie(model)
+    return model
+
+
+def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
+    """What tells one backbone from another: its shape, and a digest of the head of every pretrained tensor."""
+    config: PretrainedConfig = model.config
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.flatten()[:1024].float().cpu().numpy().tobytes())
+    return {field: getattr(config, field) for field in SHAPE} | {"weights": digest.hexdigest()[:16]}

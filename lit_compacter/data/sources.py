@@ -1,0 +1,162 @@
+"""Where rows come from: the hub, the benchmark's own files or the user's. Whichever it is, the same rows come out."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import datasets
+
+from lit_compacter.data.readers import NumberedRows, Raw, read_rows
+from lit_compacter.errors import UserError, first_line
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a task. What the program adds is kept apart from the columns, so a column may have any name.
+
+    Attributes:
+        columns: Column → its value, of the columns that the task reads.
+        label: As `Answer.read` returns it; None where it is not known.
+        idx: The benchmark's own number for the row. The user's own rows are counted from 0.
+        group: Rows of the same group belong together. Default: the row belongs to no other.
+        split: The official split, or the file, that the row to predict comes from. Set for predict only.
+    """
+
+    columns: Mapping[str, Any]
+    label: Any
+    idx: Any
+    group: Hashable = None
+    split: str | None = None
+
+
+class MakesRows(Protocol):
+    """What a source needs of a task."""
+
+    @property
+    def label(self) -> str:
+        """The column that holds the label."""
+
+    @property
+    def idx(self) -> str | None:
+        """The column that holds the benchmark's own number for the row, if it has one."""
+
+    @property
+    def files(self) -> "Files":
+        """The benchmark's own files, or the user's."""
+
+    def row(self, raw: Raw, idx: Any) -> Row:
+        """A row of the hub's shape → a row. Raises ValueError where a column is absent or not as it should be."""
+
+    def from_hub(self, raw: Raw) -> Raw:
+        """A row of the hub, its label as files have it."""
+
+    def absent(self, name: str, raw: Raw) -> str:
+        """What a message says of a column that a row lacks."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a benchmark's own files for a task lie, and what makes their rows those of the hub.
+
+    Attributes:
+        folder: The task's folder under the data directory.
+        names: Official split → file name; None where the user gave none.
+        rename: Column or field in the file → its name on the hub.
+        header: Column names of the splits whose file has no header line.
+        drop_short: Leave out rows that lack columns, as the hub does.
+        unfold: Makes the hub's rows of one JSON object, where objects hold several.
+    """
+
+    folder: str
+    names: Mapping[str, str | None]
+    rename: Mapping[str, str] = field(default_factory=dict)
+    header: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    drop_short: bool = False
+    unfold: Callable[[Raw], Iterable[Raw]] | None = None
+
+    def path(self, data_dir: Path, split: str) -> Path:
+        """The file of an official split. Raises UserError where it is not given or does not exist."""
+        name = self.names[split]
+        if name is None:
+            raise UserError(f"no {split} rows are given: name their file with --data.{split}_file")
+        path = data_dir / self.folder / name
+        if not path.exists():
+            hint = f"; --data.data_dir must be the folder that holds the benchmark's own {self.folder}/"
+            raise UserError(f"no file {path.absolute()}{hint if self.folder else ''}")
+        return path
+
+    def read(self, path: Path, split: str) -> NumberedRows:
+        """The file's rows in the hub's shape."""
+        table: dict[str, Any] = {"header": self.header[split]} if split in self.header else {}
+        for line, raw in read_rows(path, **table | ({"drop_short": True} if self.drop_short else {})):
+            try:
+                for flat in self.unfold(raw) if self.unfold else (raw,):
+                    yield line, {self.rename.get(name, name): value for name, value in flat.items()}
+            except KeyError as error:
+                raise UserError(f"{path}:{line}: no field {error}") from error
+            except (TypeError, AttributeError) as error:
+                raise UserError(f"{path}:{line}: not in the form of the benchmark's files ({error})") from error
+
+
+def tsv(folder: str, names: Mapping[str, str] | None = None, **options: Any) -> Files:
+    """GLUE's layout. An `index` column is the row's number; without one rows are counted from 0."""
+    options["rename"] = {"index": "idx"} | options.get("rename", {})
+    return Files(folder, names or {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}, **options)
+
+
+def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -> Files:
+    """SuperGLUE's layout: one JSON object per line."""
+    return Files(folder, names or {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}, **options)
+
+
+def from_files(task: MakesRows, split: str, data_dir: Path) -> list[Row]:
+    """An official split from files. Raises UserError with file and line for a row that is not as it should be."""
+    path = task.files.path(data_dir, split)
+    return list(_labelled(task, task.files.read(path, split), split, path, task.idx))
+
+
+def from_file(task: MakesRows, path: Path) -> list[Row]:
+    """Rows with the hub's columns from any file, numbered from 0. Other columns are not read."""
+    return list(_labelled(task, read_rows(path), "test", path))
+
+
+def from_hub(task: MakesRows, repository: str, configuration: str, split: str) -> list[Row]:
+    """An official split from the hub, or from a local folder in a hub repository's layout."""
+    try:
+        data = datasets.load_dataset(repository, configuration, split=split)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"cannot load {repository} ({configuration}) from the hub: {first_line(error)}; "
+            "offline, give the benchmark's own files and a model folder: --data.data_dir DIR --model.model_name DIR"
+        ) from error
+    raws = enumerate(map(task.from_hub, data), start=1)
+    return list(_labelled(task, raws, split, f"{repository} ({configuration}, {split})", task.idx))
+
+
+def _labelled(
+    task: MakesRows, raws: NumberedRows, split: str, where: Path | str, idx_column: str | None = None
+) -> Iterator[Row]:
+    empty = True
+    for number, (line, raw) in enumerate(raws):
+        if not raw and task.files.drop_short:  # left out, but counted
+            continue
+        empty = False
+        try:
+            row = task.row(raw, number if idx_column is None else _idx(raw.get(idx_column, number)))
+            if row.label is None and not split.startswith("test"):
+                raise ValueError(f"{task.label} is empty" if task.label in raw else task.absent(task.label, raw))
+        except ValueError as error:
+            raise UserError(f"{where}:{line}: {error}") from error
+        yield row
+    if empty:
+        raise UserError(f"{where} holds no rows")
+
+
+def _idx(value: Any) -> Any:
+    """A benchmark's number for a row: an int, in a table its digits; in MultiRC and ReCoRD several ints by name."""
+    if isinstance(value, dict):
+        return {name: _idx(part) for name, part in value.items()}
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ValueError(f"index {value!r} is not a number")
+    return int(value)

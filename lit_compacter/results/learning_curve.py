@@ -1,0 +1,72 @@
+"""logs/history.jsonl: the course of a training, whatever its loggers; and the learning curve that is drawn from it."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lit_compacter.results.run_dir import CURVE, HISTORY
+from lit_compacter.utils.atomic import written_whole
+from lit_compacter.utils.jsonl import append_record, read_records
+
+LOSS, SCORE = "train/loss", "val/score"
+
+
+class History(Callback):
+    """Appends a line for every `trainer.log_every_n_steps` optimizer steps, and one for each validation.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / HISTORY
+        self.step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if step != self.step and (step == 1 or step % max(1, trainer.log_every_n_steps) == 0):  # type: ignore[attr-defined]
+            self._append(trainer, "train/")
+        self.step = step
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._append(trainer, "val/")
+
+    def _append(self, trainer: Trainer, prefix: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        values = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(prefix)}
+        append_record(self.path, {"step": trainer.global_step, "epoch": trainer.current_epoch} | values)
+
+
+def read_history(folder: Path) -> dict[str, dict[int, float]]:
+    """Metric name → optimizer step → value. Of what a resumed run repeats the later line counts."""
+    series: dict[str, dict[int, float]] = defaultdict(dict)
+    for entry in read_records(folder / HISTORY):
+        for name in entry.keys() - {"step", "epoch"}:
+            series[name][entry["step"]] = entry[name]
+    return series
+
+
+def draw_learning_curve(folder: Path) -> None:
+    """learning_curve.png: training loss and validation score over optimizer steps."""
+    series = read_history(folder)
+    figure = Figure(figsize=(7, 4))
+    left = figure.subplots()
+    right = left.twinx()
+    for axis, name, color in ((left, LOSS, "tab:blue"), (right, SCORE, "tab:orange")):
+        steps = sorted(series[name])
+        axis.plot(steps, [series[name][step] for step in steps], color=color, marker="." if name == SCORE else None)
+        axis.set_ylabel(name, color=color)
+    left.set_xlabel("optimizer step")
+    figure.suptitle(folder.name)
+    figure.tight_layout()
+    with written_whole(folder / CURVE) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")

@@ -1,0 +1,60 @@
+"""For models larger than one device: the frozen backbone divided among the processes, what is trained whole on each."""
+
+import torch
+from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
+from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+
+from lit_compacter.backbones.t5 import blocks
+from lit_compacter.errors import UserError
+from lit_compacter.module import T5Module
+
+
+class ShardedBackbone(DDPStrategy):
+    """`--trainer.strategy sharded`: fully sharded data parallel (FSDP2) for tensors that no checkpoint holds.
+
+    The others, a thousandth of the model, are whole on every process, and their gradients are averaged here. So a
+    checkpoint is that of any other strategy. Each process first builds the whole model in its machine's memory.
+    """
+
+    def model_to_device(self) -> None:
+        """Shard block by block on the way to the device.
+
+        Raises:
+            UserError: The method trains everything, so that nothing is left to divide.
+        """
+        module = self.lightning_module
+        assert isinstance(module, T5Module) and module.model is not None
+        model: nn.Module = module.model
+        whole = {parameter for name, parameter in module.named_parameters() if name in module.saved}
+        if whole == set(module.parameters()):
+            raise UserError(
+                f"strategy sharded divides what is frozen, but method {type(module.method).__name__} trains "
+                "everything; use --trainer.strategy ddp"
+            )
+        mesh = init_device_mesh(self.root_device.type, (self.world_size,))
+        for part in (*blocks(module.model), model):
+            fully_shard(part, mesh=mesh, ignored_params=whole)
+        register_fsdp_forward_method(model, "generate")
+        module.generate_in_step = True
+        super().model_to_device()
+        held = sum(p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in model.parameters())
+        rank_zero_info(f"{held:,} of {sum(p.numel() for p in model.parameters()):,} parameters on each process")
+
+    def configure_ddp(self) -> None:
+        """Nothing wraps the module: FSDP's hooks are on the backbone's blocks."""
+
+    def post_backward(self, closure_loss: Tensor) -> None:
+        """Average the gradients of what is trained; those accumulated before are equal everywhere and stay so."""
+        assert self.lightning_module is not None
+        gradients = [p.grad for p in self.lightning_module.parameters() if p.requires_grad and p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        flat = self.reduce(flat, reduce_op="mean")
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+
+StrategyRegistry.register("sharded", ShardedBackbone, description=ShardedBackbone.__doc__ or "", override=True)

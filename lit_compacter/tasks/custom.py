@@ -1,0 +1,74 @@
+"""The user's own task, without code: files, a template over their columns, and the column that holds the answer."""
+
+import filecmp
+import warnings
+from pathlib import Path
+
+from lit_compacter.data.options import DataOptions
+from lit_compacter.data.sources import Files
+from lit_compacter.errors import UserError
+from lit_compacter.tasks.answers import Answer, Labels, Number, Text, plain
+from lit_compacter.tasks.metrics import METRICS
+from lit_compacter.tasks.splits import as_given
+from lit_compacter.tasks.task import SCALAR, Task
+from lit_compacter.tasks.templates import Template
+
+OWN = "text2text"
+OPTIONS = ("train_file", "validation_file", "test_file", "source", "target", "labels", "metrics")
+PAIRED = "gender_parity"  # would be 1 whatever the model answers
+DEFAULT_METRICS = {"labels": ("accuracy",), "numbers": ("pearson", "spearman"), "text": ("exact_match", "f1")}
+
+
+def own_task(options: DataOptions) -> Task:
+    """The task that `source`, `target`, `labels` and `metrics` describe.
+
+    Raises:
+        UserError: Source or target is missing or wrong, or a metric does not fit the answers or needs pairs of rows.
+    """
+    if not options.source or not options.target:
+        example = '--data.source "question: {question} context: {context}"'
+        needed = "--data.target, the column of the answer" if options.source else f"a template of the input: {example}"
+        raise UserError(f"task {OWN} needs {needed}")
+    if PAIRED in (options.metrics or ()):
+        raise UserError(f"metric {PAIRED} compares the two rows of a pair; rows of {OWN} have no pairs: leave it out")
+    template = Template(options.source)
+    answer = _answer(options)
+    names = {split: getattr(options, f"{split}_file") for split in ("train", "validation", "test")}
+    return Task(
+        OWN,
+        template=template,
+        answer=answer,
+        metrics=tuple(options.metrics or DEFAULT_METRICS[answer.kind]),
+        files=Files(folder="", names=names),
+        columns=dict.fromkeys(template.columns, SCALAR),
+        label=options.target,
+        split=as_given,
+        hint="; data.source and data.target name the columns",
+    )
+
+
+def only_of_own(options: DataOptions) -> str | None:
+    """An option that is given and that only this task has."""
+    return next((name for name in OPTIONS if getattr(options, name) is not None), None)
+
+
+def warn_of_equal_files(options: DataOptions) -> None:
+    """Warn where the validation rows are the training rows."""
+    train, validation = (Path(str(name)) for name in (options.train_file, options.validation_file))
+    if train.is_file() and validation.is_file() and filecmp.cmp(train, validation, shallow=False):
+        warnings.warn(
+            f"data.validation_file {validation} holds the same rows as data.train_file: the score will say nothing of "
+            "new ones",
+            stacklevel=2,
+        )
+
+
+def _answer(options: DataOptions) -> Answer:
+    if options.labels is not None:
+        if any(isinstance(label, bool) for label in options.labels):
+            raise UserError('data.labels: YAML reads yes, no, true and false as booleans; quote them: ["yes", "no"]')
+        words = tuple(map(plain, options.labels))
+        if len(set(words)) < max(2, len(words)):
+            raise UserError(f"data.labels are {', '.join(words) or 'none'}; expected two or more, all different")
+        return Labels(words, texts=words)
+    return Number() if set(options.metrics or ()) & METRICS["numbers"].keys() else Text()

@@ -1,0 +1,110 @@
+"""What a task is: from a row of the benchmark to a pair of texts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lit_compacter.data.readers import Raw
+from lit_compacter.data.sources import Files, Row
+from lit_compacter.tasks.answers import Answer, plain
+from lit_compacter.tasks.metrics import check_metrics
+from lit_compacter.tasks.splits import Split, as_given, halve
+from lit_compacter.tasks.templates import Template
+
+# What a column can be, as a message says it, and how to tell.
+TEXT, TEXTS, INDEX, SCALAR = "a text", "a list of texts", "a whole number, 0 or more", "a text or a number"
+IS: dict[str, Callable[[Any], bool]] = {
+    TEXT: lambda value: isinstance(value, str),
+    TEXTS: lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    INDEX: lambda value: not isinstance(value, bool) and str(value).isdecimal(),  # "7" in a table
+    SCALAR: lambda value: isinstance(value, str | int | float),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task as text-to-text (paper, section 5.1).
+
+    Attributes:
+        name: What `--data.task` takes; also the prefix that some methods put before the input.
+        template: The input text.
+        answer: What the targets are.
+        metrics: Names of `metrics.METRICS` of that kind of answer; `score` is their mean.
+        files: The benchmark's own files.
+        hub: Repository and configuration on the Hugging Face hub; None where there is none.
+        columns: Columns of the hub's rows that are read, and what each is. Default: the template's, each a text.
+        label: The column that holds the label.
+        idx: The column that holds the benchmark's own number for the row. Default: rows are counted from 0.
+        prepare: Makes the columns that the template names, and `group` where rows belong together.
+        split: Makes train, validation and test in the paper's way.
+        official: The same in the benchmark's own.
+        leaderboard: Unlabelled official split → the file that the benchmark's leaderboard takes for it.
+        trained_on: Tasks whose models this diagnostic set is for; their form is used.
+        prefix: What `data.add_task_name` puts before the input. Default: the name.
+        hint: What a message about an absent column adds.
+    """
+
+    name: str
+    template: Template
+    answer: Answer
+    metrics: tuple[str, ...]
+    files: Files
+    hub: tuple[str, str] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    label: str = "label"
+    idx: str | None = None
+    prepare: Callable[[Row], Row] = lambda row: row
+    split: Split = halve
+    official: Split = as_given
+    leaderboard: Mapping[str, str] = field(default_factory=dict)
+    trained_on: tuple[str, ...] = ()
+    prefix: str = ""
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        check_metrics(self.answer, self.metrics)
+        object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, TEXT))
+        object.__setattr__(self, "prefix", self.prefix or self.name)
+
+    def row(self, raw: Raw, idx: Any) -> Row:
+        """A row of the hub's shape → a row. Of `raw` only `columns` and `label` are read.
+
+        Raises:
+            ValueError: A column is absent, of another type, or the label is none of the task's.
+        """
+        for name, kind in self.columns.items():
+            if name not in raw:
+                raise ValueError(self.absent(name, raw))
+            if not IS[kind](raw[name]):
+                raise ValueError(f"{name} is {plain(raw[name])}; expected {kind}")
+        label = raw.get(self.label)
+        try:
+            known = self.answer.read(label)
+        except ValueError as error:
+            raise ValueError(f"{self.label} is {plain(label)}; expected {error}") from error
+        return self.prepare(Row({name: raw[name] for name in self.columns}, known, idx))
+
+    def absent(self, name: str, raw: Raw) -> str:
+        """What a message says of a column that a row lacks."""
+        return f"no field {name!r}; found {', '.join(map(repr, raw)) or 'no fields'}{self.hint}"
+
+    def from_hub(self, raw: Raw) -> Raw:
+        """A row of the hub, its label as files have it."""
+        return raw | {self.label: self.answer.read_hub(raw[self.label])}
+
+    def pieces(self, row: Row, add_task_name: bool = False) -> list[str]:
+        """The model's input: literal and column texts in turn."""
+        first, *others = self.template.pieces(row.columns)
+        return [f"{self.prefix} {first}" if add_task_name else first, *others]
+
+    def source(self, row: Row, add_task_name: bool = False) -> str:
+        """The model's input text."""
+        return "".join(self.pieces(row, add_task_name))
+
+    def targets(self, row: Row) -> list[str]:
+        """Every text that answers the row rightly; none where that is not known."""
+        return self.answer.targets(row.label)
+
+    def in_form_of(self, other: "Task") -> "Task":
+        """The diagnostic set as rows of the task that the model was trained on."""
+        return replace(self, template=other.template.over(self.template.columns), prefix=other.prefix)

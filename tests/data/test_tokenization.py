@@ -1,0 +1,146 @@
+"""What is too long is cut where it hurts least; tokens are cached by content."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
+
+from lit_compacter.data import tokenization as tokens
+from lit_compacter.data.tokenization import common_length, load_tokenizer, source_ids, tokenised
+from lit_compacter.errors import UserError
+from tests.conftest import TINY, shared
+
+LONG = ["question: ", "Is tea a drink?", " passage: ", "Tea is a drink. " * 40, " word: ", "tea", ""]
+SHORT = ["question: ", "Why?", " passage: ", "So.", ""]
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(TINY)
+
+
+def test_the_longest_field_is_cut_and_the_others_survive(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids, cut = source_ids([SHORT, LONG, LONG], tokenizer, 64)
+    whole = tokenizer("".join(LONG)).input_ids
+    assert cut == [0, len(whole) - 64, len(whole) - 64] and len(ids[1]) == 64 and ids[1] == ids[2]
+    assert ids[0] == tokenizer("".join(SHORT)).input_ids
+    text = tokenizer.decode(ids[1])
+    assert text.startswith("question: Is tea a drink? passage: Tea is a drink. Tea") and text.endswith(" word: tea</s>")
+    # Nothing but the end of the passage is missing.
+    tail = tokenizer(" word: tea").input_ids
+    head = len(ids[1]) - len(tail)
+    assert ids[1][:head] == whole[:head] and ids[1][head:] == tail
+
+
+def test_two_long_fields_are_cut_to_a_common_length(tokenizer: PreTrainedTokenizerBase) -> None:
+    long = ["sentence1: ", "tea is a drink " * 30, " sentence2: ", "a plum is a fruit " * 30, " word: ", "tea", ""]
+    (ids,), _ = source_ids([long], tokenizer, 64)
+    end = " word: tea</s>"
+    first, second = tokenizer.decode(ids).removeprefix("sentence1: ").split(" sentence2: ")
+    assert len(ids) >= 63 and second.endswith(end)
+    counts = [len(tokenizer(part).input_ids) for part in (first, second.removesuffix(end))]
+    assert counts[0] == counts[1] > 15
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "common"),
+    [([3, 50, 4], 20, 13), ([3, 50, 40], 20, 8), ([5, 5], 9, 4), ([1, 2], 10, 2), ([7], 0, 0), ([7, 8], -3, 0)],
+)
+def test_common_length(lengths: list[int], room: int, common: int) -> None:
+    assert common_length(lengths, room) == common
+
+
+def test_no_field_is_long_enough(tokenizer: PreTrainedTokenizerBase) -> None:
+    (ids,), (cut,) = source_ids([LONG], tokenizer, 6)
+    assert len(ids) == 6 and ids[-1] == tokenizer.eos_token_id and cut > 0
+    assert ids[:5] == tokenizer("".join(LONG)).input_ids[:5]
+
+
+def test_the_limit_itself_is_not_cut(tokenizer: PreTrainedTokenizerBase) -> None:
+    count = len(tokenizer("".join(LONG)).input_ids)
+    assert source_ids([LONG], tokenizer, count)[1] == [0] and source_ids([LONG], tokenizer, count - 1)[1] == [1]
+
+
+def test_the_real_vocabulary() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(shared("t5-tokenizer"))
+    (ids,), _ = source_ids([LONG], tokenizer, 64)
+    text = tokenizer.decode(ids)
+    assert text.startswith("question: Is tea a drink? passage: Tea is a drink.") and text.endswith(" word: tea</s>")
+
+
+def test_a_model_that_has_its_vocabulary_alone(tmp_path: Path) -> None:
+    """As mT5 and UMT5 are on the hub: no tokenizer.json, but spiece.model."""
+    whole = shared("t5-tokenizer")
+    shutil.copy(whole / "spiece.model", tmp_path)
+    shutil.copy(whole / "tokenizer_config.json", tmp_path)
+    text = "".join(LONG)
+    assert load_tokenizer(str(tmp_path))(text).input_ids == load_tokenizer(str(whole))(text).input_ids
+
+
+def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ByT5's tokenizer, which is none of the fast ones."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    for _ in range(2):
+        (row,) = tokenised([example("0")], ByT5Tokenizer(), 26, 8).to_list()
+        assert bytes(token - 3 for token in row["input_ids"][:-1]) == b"question: Wh passage: So"
+        assert row["cut"] == 3 and row["input_ids"][-1] == 1
+    assert len(list((tmp_path / "lit_compacter").iterdir())) == 1
+
+
+def example(target: str, **more: Any) -> dict[str, Any]:
+    return {"pieces": SHORT, "targets": [target], "idx": 0, "group": 0, "split": "train", "row": 0} | more
+
+
+def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    first = tokenised([example("0")], tokenizer, 32, 8)
+
+    def never(*_: object) -> None:
+        raise AssertionError("tokenised again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tokens, "source_ids", never)
+        again = tokenised([example("0")], tokenizer, 32, 8)
+    assert again.to_list() == first.to_list()
+    for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
+        tokenised(examples, tokenizer, *lengths)
+    assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, None])
+def test_a_cut_cache_is_made_again(
+    share: float | None, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within its head or its rows, and where whole rows are lacking."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    first = tokenised([example("0")] * 2, tokenizer, 32, 8).to_list()
+    (path,) = (tmp_path / "lit_compacter").iterdir()
+    if share is not None:
+        os.truncate(path, int(share * path.stat().st_size))
+    else:
+        tokenised([example("0")], tokenizer, 32, 8)
+        (shorter,) = {*path.parent.iterdir()} - {path}
+        shorter.replace(path)
+    assert tokenised([example("0")] * 2, tokenizer, 32, 8).to_list() == first
+
+
+def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
+    (row,) = tokenised([example("a long answer of many words", targets=[])], tokenizer, 5, 4).to_list()
+    assert (row["length"], len(row["input_ids"])) == (5, 5)
+    assert row["cut"] == len(tokenizer("".join(SHORT)).input_ids) - 5
+    assert row["labels"] == tokenizer("").input_ids  # no target is known
+    (row,) = tokenised([example("a long answer of many words")], tokenizer, 5, 4).to_list()
+    assert len(row["labels"]) == 4 and row["labels"][-1] == tokenizer.eos_token_id
+
+
+def test_no_tokenizer(tmp_path: Path) -> None:
+    for name, message in ((tmp_path / "none", "no folder"), (tmp_path, "cannot load the tokenizer of the model")):
+        with pytest.raises(UserError, match=message):
+            load_tokenizer(str(name))
+    shutil.copy(TINY / "config.json", tmp_path)  # of which alone transformers makes a tokenizer that knows no words
+    with pytest.raises(UserError, match=r"there is no tokenizer\.json or spiece\.model"):
+        load_tokenizer(str(tmp_path))
