@@ -29,7 +29,7 @@ lint: $(BIN)/installed  ## ruff and mypy
 soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak
 
-bench: $(BIN)/installed  ## time of one adapter, thin and materialised; peak memory of evaluation
+bench: $(BIN)/installed  ## time of one adapter, thin and materialized; peak memory of evaluation
 	$(BIN)/python -m benchmarks.layer
 	$(BIN)/python -m benchmarks.evaluation
 

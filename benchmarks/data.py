@@ -1,4 +1,4 @@
-"""Time and memory of making a task's training and validation examples: tokenised anew, and from the cache.
+"""Time and memory of making a task's training and validation examples: tokenized anew, and from the cache.
 
 `python -m benchmarks.data --task multirc --max_source_length 256 --data_dir DIR --model_name T5_DIR`
 """
@@ -26,7 +26,7 @@ def main() -> None:
     table = Table("", "s", "peak memory of the process, GB", title=f"{options['task']}, fit")
     with tempfile.TemporaryDirectory() as cache:
         datasets.config.HF_DATASETS_CACHE = cache
-        for name in ("tokenised", "from the cache"):
+        for name in ("tokenized", "from the cache"):
             data = GlueDataModule(**options)
             started = time.perf_counter()
             data.setup("fit")

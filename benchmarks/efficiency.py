@@ -41,7 +41,7 @@ from benchmarks.results import (
 )
 from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.checkpoints.format import names_to_save, tensors
-from lit_compacter.cli.parser import load_method
+from lit_compacter.cli.configs import load_method
 
 T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 REFERENCE = "full"

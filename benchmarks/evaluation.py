@@ -33,7 +33,7 @@ def main() -> None:
             write_rows(folder / "RTE", count)
             options = ["--data.data_dir", str(folder), "--data.split", "official"]
             options += ["--ckpt_path", str(runs / "fit/checkpoints/last.ckpt")]
-            for verb in ("validate", "predict"):  # the first time they are tokenised
+            for verb in ("validate", "predict"):  # the first time they are tokenize_examples
                 peak(verb, *common, *options)
             table.add_row(f"{count:,}", *(f"{peak(verb, *common, *options):.0f}" for verb in ("validate", "predict")))
     Console().print(table)

@@ -1,6 +1,6 @@
-"""Time of one adapter, forward and backward: thin products, H materialised, and a dense bottleneck of the same size.
+"""Time of one adapter, forward and backward: thin products, H materialized, and a dense bottleneck of the same size.
 
-`python -m benchmarks.layer` prints medians of interleaved rounds, also relative to materialising H.
+`python -m benchmarks.layer` prints medians of interleaved rounds, also relative to materializing H.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from lit_compacter.layers import Bottleneck, PHMLinear
 
 
 def make(kind: str, dim: int, bottleneck: int, phm_dim: int) -> Bottleneck:
-    """An adapter whose linears are `thin` or `materialised` PHM products, or `dense`."""
+    """An adapter whose linears are `thin` or `materialized` PHM products, or `dense`."""
 
     def linear(in_features: int, out_features: int) -> nn.Module:
         if kind == "dense":
             return nn.Linear(in_features, out_features)
         layer = PHMLinear(in_features, out_features, phm_dim)
-        layer.thin = kind == "thin"
+        layer.use_factored_matmul = kind == "thin"
         return layer
 
     return Bottleneck(linear(dim, bottleneck), linear(bottleneck, dim))
@@ -43,19 +43,19 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1024, help="vectors per pass")
     parser.add_argument("--rounds", type=int, default=100, help="timed passes of each kind, interleaved")
     args = parser.parse_args()
-    kinds = ("materialised", "thin", "dense")
+    kinds = ("materialized", "thin", "dense")
     adapters = {kind: make(kind, args.dim, args.bottleneck, args.phm_dim) for kind in kinds}
     x = torch.randn(args.tokens, args.dim, requires_grad=True)
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for round_ in range(args.rounds + 10):
         for kind, adapter in adapters.items():
-            taken = seconds(adapter, x)
+            num_batches = seconds(adapter, x)
             if round_ >= 10:  # the first rounds warm up
-                times[kind].append(taken)
+                times[kind].append(num_batches)
     table = Table(
         "adapter", "ms", "relative", title=f"{args.tokens} × {args.dim} → {args.bottleneck}, n = {args.phm_dim}"
     )
-    reference = statistics.median(times["materialised"])
+    reference = statistics.median(times["materialized"])
     for kind, values in times.items():
         median = statistics.median(values)
         table.add_row(kind, f"{1000 * median:.2f}", f"{median / reference:.2f}")

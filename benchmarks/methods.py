@@ -35,12 +35,12 @@ from benchmarks.results import (
     stop_if_missing,
     table,
 )
-from lit_compacter.cli.parser import CONFIGS, find_config
+from lit_compacter.cli.configs import CONFIGS, find_config
 from lit_compacter.errors import UserError
 
 MAIN = CONFIGS.parent / "main.py"
 METHOD_FILE = "methods/NAME.yaml"  # in the command that is told
-TRAINED = re.compile(r"([\d,]+) of \S+ M parameters trained \(([\d.]+) %\)")  # `reports.headline`
+TRAINED = re.compile(r"([\d,]+) of \S+ M parameters trainable \(([\d.]+) %\)")  # `reports.headline`
 FILES = ("model.model_name", "data.data_dir", "data.train_file", "data.validation_file")  # options that name files
 
 

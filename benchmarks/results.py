@@ -17,8 +17,8 @@ import torch
 from rich.progress import Progress
 
 from lit_compacter import __version__
-from lit_compacter.cli.parser import METHOD_NAMES
-from lit_compacter.utils.atomic import written_whole
+from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.utils.atomic import atomic_write
 
 Result: TypeAlias = dict[str, Any]
 MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends on
@@ -102,7 +102,7 @@ def measure_missing(
                 told = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
                 progress.console.print(f"{name} failed: {told[-1]}")
                 continue
-            with written_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps({"methods": results}, indent=2, ensure_ascii=False) + "\n")
     return results
 

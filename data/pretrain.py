@@ -18,7 +18,7 @@ CHARACTER_SCORE = -20.0  # a character costs more than any word, so words are ta
 
 
 def make_tokenizer(rng: Random) -> T5Tokenizer:
-    """A unigram vocabulary of the world's words and ASCII, in T5's order: pad, eos, unk, pieces, sentinels."""
+    """A unigram vocabulary of the world's words and ASCII, in T5's order: pad, eos, unk, segments, sentinels."""
     words = Counter(
         word
         for _ in range(20_000)
@@ -26,9 +26,9 @@ def make_tokenizer(rng: Random) -> T5Tokenizer:
         for word in re.findall(r"\b[A-Za-z]{2,}\b", side.replace("<extra_id_", "<"))
     )
     total = words.total()
-    pieces = [(f"▁{word}", log(count / total)) for word, count in sorted(words.items())]
+    segments = [(f"▁{word}", log(count / total)) for word, count in sorted(words.items())]
     characters = ["▁", *map(chr, range(33, 127))]
-    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *pieces]
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *segments]
     vocab += [(c, CHARACTER_SCORE) for c in characters]
     vocab += [(f"▁{d}", CHARACTER_SCORE) for d in "0123456789"]
     vocab += [(f"<extra_id_{i}>", 0.0) for i in reversed(range(SENTINELS))]
@@ -83,7 +83,7 @@ def main() -> None:
     rng = Random(args.seed)
     tokenizer = make_tokenizer(rng)
     model = make_model(tokenizer)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} pieces")
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} segments")
     pretrain(model, tokenizer, rng, args.steps, args.batch)
     model.config.dropout_rate = 0.1
     model.save_pretrained(args.out)

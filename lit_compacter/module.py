@@ -1,40 +1,56 @@
-"""A stock T5, changed in place by a method: its loss, its answers, its optimizer and what of it is saved."""
+"""A stock T5, changed in place by a method: its loss, its generated answers, its optimizer and its checkpoints."""
 
 import dataclasses
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
-from lit_compacter.backbones.loading import fingerprint, load_backbone
-from lit_compacter.checkpoints import format as checkpoint
-from lit_compacter.data.loaders import IGNORE
+from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
+from lit_compacter.backbones.tokenizer import check_tokenizer
+from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
+from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata, names_to_save, tensors
+from lit_compacter.compat import ignore_in_ddp
+from lit_compacter.data.collate import IGNORE_INDEX, Batch
 from lit_compacter.data.options import BACKBONE
-from lit_compacter.data.tokenization import check_tokenizer
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method, name_of
-from lit_compacter.schedule import align_with_run, count_optimizer_steps
+from lit_compacter.schedule import (
+    Warmup,
+    align_with_run,
+    get_warmup_steps,
+    num_optimizer_steps,
+    warn_if_too_long,
+)
 from lit_compacter.tasks.metrics import AnswerMetrics
-from lit_compacter.warmup import Warmup, get_warmup_steps, warn_if_too_long
 
 if TYPE_CHECKING:
-    from lit_compacter.data.loaders import Batch
     from lit_compacter.datamodule import GlueDataModule
 
 LEARNING_RATE = "train/learning_rate"
+
+
+class Prediction(TypedDict):
+    """A record of predictions.jsonl. `prediction` is None if the output is not an answer."""
+
+    row: NotRequired[int]  # number of the row, by which records are sorted and then removed
+    split: str
+    idx: Any  # the benchmark's number of the row
+    source: str
+    prediction: Any  # as the leaderboard takes it
+    target: NotRequired[Any]  # if it is known
+    raw_text: str
 
 
 class T5Module(LightningModule):
@@ -57,7 +73,7 @@ class T5Module(LightningModule):
         seed: Seed of the new parameters and of dropout.
     """
 
-    strict_loading = False  # the frozen backbone is in no checkpoint; `checkpoint.check` compares what is
+    strict_loading = False  # the frozen backbone is in no checkpoint; `check_compatible` compares what is
 
     def __init__(
         self,
@@ -83,11 +99,19 @@ class T5Module(LightningModule):
         self.compile_forward = compile
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
-        self.generate_in_step = False  # do all processes decode equally many tokens? A sharded model needs it
         self.tokenizer: PreTrainedTokenizerBase | None = None
-        self.majority = ""  # the most common target of training: what stands in a leaderboard's file for no answer
+        self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
+        self.majority_target = ""  # most common training target, which a leaderboard's file has for an invalid output
 
-    # What the model is
+    # The model
+
+    def check_options(self) -> None:
+        """Check `model_name` and the method's options, without loading the model's weights.
+
+        Raises:
+            UserError: The model is not a T5, or the options do not fit it.
+        """
+        self.method.check(load_skeleton(self.model_name))
 
     def configure_model(self) -> None:
         if self.model is not None:  # Lightning calls this before every verb
@@ -98,49 +122,51 @@ class T5Module(LightningModule):
             check_tokenizer(self.tokenizer, model.config)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
         model.to(torch.get_default_dtype())  # of precision 64-true, before a checkpoint is restored and not after
-        base = checkpoint.tensors(model)
+        base = tensors(model)
         self.method.apply(model)
-        model.train()  # from_pretrained hands it over in eval mode, without dropout
+        model.train()  # from_pretrained returns it in eval mode, without dropout
         if self.gradient_checkpointing:
-            model.activation_checkpointing_enable()
-        self.saved = {f"model.{name}" for name in checkpoint.names_to_save(model, base)}
+            model.gradient_checkpointing_enable()
+        self.saved_names = {f"model.{name}" for name in names_to_save(model, base)}
         self.model = model
-        # Every process has built the same frozen tensors; what is trained alone is communicated.
-        fixed = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
-        fixed |= dict(self.named_buffers()).keys()
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, fixed)
-        # A call and not a module, since a compiled model is a second owner of all parameters. Dropout stays PyTorch's.
+        # Every process builds the same frozen tensors: only what is trained is communicated.
+        frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
+        ignore_in_ddp(self, frozen | dict(self.named_buffers()).keys())
+        # A function and not a submodule, because a compiled model would own all parameters a second time.
         self.training_forward: Callable[..., Any] = model.__call__
         if self.compile_forward:
             torch.compiler.reset()  # of an earlier run in this process
             self.training_forward = partial(torch.compile(model, dynamic=True, options={"fallback_random": True}))
 
     def setup(self, stage: str) -> None:
-        data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = self._data
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
         self.inputs = data.options.inputs
         self.metrics = AnswerMetrics(self.task.answer, self.task.metrics)
         if stage == "fit":
-            self.majority = data.most_common_target
+            self.majority_target = data.majority_target
         if str(self.trainer.precision).startswith("16"):
             warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
 
+    @property
+    def _data(self) -> "GlueDataModule":
+        return self.trainer.datamodule  # type: ignore[attr-defined, no-any-return]
+
     # Training
 
-    def on_train_batch_start(self, batch: "Batch", batch_idx: int) -> None:
-        # Dropout is a function of where in the run we are and not of what ran before: a resumed run repeats it.
-        where = (self.seed, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0]))
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout depends on the place in the run and not on what ran before, so that a resumed run repeats it.
+        place = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def on_train_start(self) -> None:
-        self.tokens = torch.tensor(0.0, device=self.device)  # targets since the last optimizer step, of all processes
+        self.num_tokens = torch.tensor(0.0, device=self.device)  # targets of all processes since the last step
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
-        data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-        align_with_run(schedule, self.trainer, data.batches_done(self.current_epoch))
+        align_with_run(schedule, self.trainer, self._data.num_trained_batches(self.current_epoch))
 
-    def training_step(self, batch: "Batch", batch_idx: int) -> Tensor:
-        """Σ −log p over the target tokens of this process's batch; `on_before_optimizer_step` makes it a mean."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return Σ −log p over the target tokens of this rank's batch; `on_before_optimizer_step` makes it a mean."""
         assert self.model is not None
         labels = batch["labels"]  # (B, T)
         logits = self.training_forward(
@@ -149,23 +175,25 @@ class T5Module(LightningModule):
             decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
             use_cache=False,
         ).logits  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
-        here = torch.stack([loss.detach().float(), (labels != IGNORE).sum()])
-        everywhere, tokens = self.trainer.strategy.reduce(here, reduce_op="sum")
-        self.tokens += tokens
-        self.log("train/loss", everywhere / tokens, prog_bar=True, batch_size=len(labels))
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
+        local = torch.stack([loss.detach().float(), (labels != IGNORE_INDEX).sum()])
+        total, num_tokens = self.trainer.strategy.reduce(local, reduce_op="sum")
+        self.num_tokens += num_tokens
+        self.log("train/loss", total / num_tokens, prog_bar=True, batch_size=len(labels))
         self.log(LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(labels))
         return loss * self.trainer.accumulate_grad_batches  # by which Lightning divides
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide by the target tokens of the whole global batch, so that its division into processes is of no matter.
+        """Divide the gradient by the target tokens of the global batch, so that it does not depend on its division.
 
         Raises:
-            UserError: A gradient is not finite; nothing has been changed by it.
+            UserError: The gradient is not finite; the parameters have not been changed by it.
         """
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        torch._foreach_mul_(gradients, self.trainer.world_size / self.tokens)  # the strategy took their mean
-        self.tokens.zero_()
+        scale = self.trainer.world_size / self.num_tokens  # the strategy has averaged over the processes
+        for gradient in gradients:
+            gradient.mul_(scale)
+        self.num_tokens.zero_()
         if getattr(self.trainer.precision_plugin, "scaler", None):  # fp16's skips such a step, and lowers its scale
             return
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
@@ -178,17 +206,17 @@ class T5Module(LightningModule):
         """AdamW; its learning rate rises linearly over the warm-up and falls linearly to 0 at the run's end.
 
         Raises:
-            UserError: The run has no beginning or no end.
+            UserError: The run has no end.
         """
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
-        # Which also loads the training batches, that are counted next.
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trainable, lr=self.learning_rate, weight_decay=self.weight_decay)
+        # Reading this property also loads the training batches, which are counted next.
         if not 0 < self.trainer.estimated_stepping_batches < float("inf"):
             raise UserError(
                 "the learning rate falls to 0 over the run, which must have a beginning and an end: "
                 "give --trainer.max_epochs, 1 or more"
             )
-        steps = int(count_optimizer_steps(self.trainer))
+        steps = int(num_optimizer_steps(self.trainer))
         warmup = get_warmup_steps(self.warmup_steps, steps)
         warn_if_too_long(warmup, steps, self.learning_rate)
         schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
@@ -196,7 +224,7 @@ class T5Module(LightningModule):
 
     # Evaluation
 
-    def generate(self, batch: "Batch") -> list[str]:
+    def generate(self, batch: Batch) -> list[str]:
         """Greedily decoded answers."""
         assert self.model is not None and self.tokenizer is not None
         ids = self.model.generate(
@@ -204,17 +232,17 @@ class T5Module(LightningModule):
             attention_mask=batch["attention_mask"],
             max_new_tokens=self.max_target_length,
             past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # the default has the encoder's depth
-            synced_gpus=self.generate_in_step,
+            synced_gpus=self.synced_generate,
         )
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
 
-    def validation_step(self, batch: "Batch", batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
 
-    def test_step(self, batch: "Batch", batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
 
     def on_test_epoch_end(self) -> None:
@@ -226,61 +254,71 @@ class T5Module(LightningModule):
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
         if values["invalid"] == 1:
             shown = ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.metrics.samples)
-            rank_zero_warn(
-                f"no output was an answer of task {self.task.name} yet, so every score is of wrong answers; for "
-                f"example {shown}. Early in training this is normal; if it stays so, train for more optimizer steps, "
-                "with a shorter warm-up or a higher learning rate"
+            advice = (
+                ". Early in training this is normal; if it stays so, train for more optimizer steps, with a shorter "
+                "warm-up or a higher learning rate"
+            )
+            warnings.warn(
+                f"no output was an answer of task {self.task.name}, so every score is of wrong answers; for example "
+                f"{shown}{advice if self.trainer.training or self.trainer.validating else ''}",
+                stacklevel=2,
             )
         self.metrics.reset()
 
-    def predict_step(self, batch: "Batch", batch_idx: int) -> list[dict[str, Any]]:
-        """One record per example: its row, and what predictions.jsonl says of it (prediction: None for no answer)."""
-        columns = (batch[name] for name in ("row", "split", "idx", "source", "targets"))
-        official = self.task.answer.official
-        records = []
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
+        to_submission = self.task.answer.to_submission
+        columns = (batch["row"], batch["split"], batch["idx"], batch["source"], batch["targets"])
+        predictions = []
         for row, split, idx, source, targets, text in zip(*columns, self.generate(batch), strict=True):
-            known = [official(target) for target in targets]
-            target = {"target": known[0] if len(known) == 1 else known} if known else {}
-            record = {"row": row, "split": split, "idx": idx, "source": source, "prediction": official(text)}
-            records.append(record | target | {"raw_text": text})
-        return records
+            prediction: Prediction = {
+                "row": row,
+                "split": split,
+                "idx": idx,
+                "source": source,
+                "prediction": to_submission(text),
+                "raw_text": text,
+            }
+            if targets:
+                expected = [to_submission(target) for target in targets]
+                prediction["target"] = expected[0] if len(expected) == 1 else expected
+            predictions.append(prediction)
+        return predictions
 
     # Checkpoints
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The tensors that the method added or trains."""
-        return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in self.saved}
+        return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in self.saved_names}
 
-    def checkpoint_block(self) -> dict[str, Any]:
-        """What a checkpoint says of its making: plain values that describe and never configure."""
+    def checkpoint_metadata(self) -> Metadata:
+        """How the checkpoint was made; it describes and never configures."""
         return {
-            "format": checkpoint.FORMAT,
+            "format": FORMAT,
             "method": name_of(type(self.method)),
             "options": dataclasses.asdict(self.method),  # type: ignore[call-overload]
             "task": self.task.name,
             "inputs": self.inputs,
-            "majority": self.majority,
+            "majority_target": self.majority_target,
             "model_name": self.model_name,
             "backbone": self.backbone,
         }
 
-    def on_save_checkpoint(self, state: dict[str, Any]) -> None:
-        state[checkpoint.BLOCK] = self.checkpoint_block()
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[METADATA_KEY] = self.checkpoint_metadata()
 
-    def on_load_checkpoint(self, state: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with this run before anything of it is used.
 
         Raises:
-            UserError: It is of another method, backbone or, to resume from, task, or its tensors do not fit.
+            UserError: Method, backbone or tensors differ, or, to resume, the task or its inputs.
         """
         resume = bool(self.trainer.training)
-        checkpoint.check(state, self.checkpoint_block(), self.state_dict(), resume)
-        self.majority, task = (state[checkpoint.BLOCK][name] for name in ("majority", "task"))
-        if not resume and task not in (self.task.name, *self.task.trained_on):
-            warnings.warn(f"the checkpoint was trained on {task}", stacklevel=2)
+        check_compatible(checkpoint, self.checkpoint_metadata(), self.state_dict(), resume)
+        saved: Metadata = checkpoint[METADATA_KEY]
+        self.majority_target = saved["majority_target"]
+        if not resume and saved["task"] not in (self.task.name, *self.task.trained_on):
+            warnings.warn(f"the checkpoint was trained on {saved['task']}", stacklevel=2)
         if resume:
-            checkpoint.check_progress(state, [parameter for parameter in self.parameters() if parameter.requires_grad])
-            checkpoint.set_optimizer_options(state, self.learning_rate, self.weight_decay)
-            # Lightning saves this, but does not give it to loaders that were made to learn the schedule's length.
-            data: GlueDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
-            (data.resumed,) = state["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+            set_optimizer_options(checkpoint, self.learning_rate, self.weight_decay)
+            # Lightning saves this state, but does not pass it to loaders that were made to count the optimizer steps.
+            (self._data.resumed,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]

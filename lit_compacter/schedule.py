@@ -1,23 +1,58 @@
-"""Where in its run a training is, in optimizer steps: what the learning rate's schedule goes by."""
+"""The learning rate's schedule: its warm-up, and where in it a resumed run continues."""
 
 import math
+import warnings
+from typing import TypeAlias
 
+from jsonargparse.typing import NonNegativeInt, restricted_number_type
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
-from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim.lr_scheduler import LambdaLR
 
+PAPER_WARMUP = 500  # optimizer steps, for every task
+Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
+# The share comes first: jsonargparse writes a value as the first type of a union that it fits, and 0.06 as int is 0.
+Warmup: TypeAlias = Share | NonNegativeInt  # type: ignore[valid-type]
 
-def count_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, steps: int = 0) -> float:
-    """Optimizer steps from a point of the run to its end, under the trainer's present options; by default all of them.
 
-    Unlike `Trainer.estimated_stepping_batches` it counts a `GradientAccumulationScheduler`, and from any point.
+def get_warmup_steps(warmup: float, steps: int) -> int:
+    """Number of warm-up steps in a run of `steps` optimizer steps.
+
+    Below 1, `warmup` is a share of the run and rounded up, as `warmup_steps` of transformers' `TrainingArguments` is.
+    """
+    return math.ceil(warmup * steps) if warmup < 1 else int(warmup)
+
+
+def warn_if_too_long(warmup: int, steps: int, learning_rate: float) -> None:
+    """Warn if the warm-up fills the whole run.
 
     Args:
-        trainer: Whose training batches are loaded.
+        warmup: Warm-up steps.
+        steps: Optimizer steps of the run.
+        learning_rate: The peak.
+    """
+    if warmup < steps:
+        return
+    recipe = ", the paper's recipe for every task" if warmup == PAPER_WARMUP else ""
+    reached = learning_rate * (steps - 1) / warmup
+    warnings.warn(
+        f"the warm-up has {warmup:,} optimizer steps{recipe}, and this run has {steps:,}: the learning rate only "
+        f"rises, to {reached:.3g} at the last step, and never reaches {learning_rate:g}. Give a share of the run, such "
+        "as --model.warmup_steps 0.06, or --config recipes/small.yaml after the task's file",
+        stacklevel=3,
+    )
+
+
+def num_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, steps: int = 0) -> float:
+    """Optimizer steps from a point of the run to its end, with the trainer's present options; by default all of them.
+
+    Unlike `Trainer.estimated_stepping_batches`, it respects a `GradientAccumulationScheduler`.
+
+    Args:
+        trainer: Its training batches must be loaded.
         epoch: Epochs before the point.
         batches: Batches of the current epoch before the point.
-        steps: Optimizer steps taken before the point.
+        steps: Optimizer steps before the point.
     """
     limit = math.inf if trainer.max_steps == -1 else max(0, trainer.max_steps - steps)
     if trainer.max_epochs in (None, -1):
@@ -32,28 +67,29 @@ def count_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, st
 
 
 def align_with_run(schedule: LambdaLR, trainer: Trainer, batches: int) -> None:
-    """Set a resumed schedule to the share of the run that is done.
+    """Move a resumed schedule so that it ends with the run.
 
-    The schedule's state counts the steps of the run that was stopped. With another batch size, number of processes,
-    accumulation, `max_epochs`, `max_steps` or `limit_train_batches` the run has another number of steps, and as many
-    must be left of the schedule as are left of the run. Where nothing has changed the schedule is not touched.
+    The schedule's state counts the steps of the run that was stopped. Another batch size, number of processes,
+    accumulation, `max_epochs`, `max_steps` or `limit_train_batches` changes the number of steps. If nothing has
+    changed, the schedule is not touched.
 
     Args:
         schedule: As restored from the checkpoint.
-        trainer: Of the run that goes on, at its start.
+        trainer: Of the resumed run, at its start.
         batches: Batches of the current epoch that were trained on before the stop.
     """
-    total = count_optimizer_steps(trainer)
-    left = count_optimizer_steps(trainer, trainer.current_epoch, batches, trainer.global_step)
+    total = num_optimizer_steps(trainer)
+    left = num_optimizer_steps(trainer, trainer.current_epoch, batches, trainer.global_step)
     step = int(total - left)
     rate = schedule.base_lrs[0] * schedule.lr_lambdas[0](step)
     if step == schedule.last_epoch and math.isclose(rate, schedule.optimizer.param_groups[0]["lr"], rel_tol=1e-6):
         return
     schedule.last_epoch = step - 1
     schedule.step()
-    rank_zero_warn(
+    warnings.warn(
         f"the number of optimizer steps in the run has changed since the checkpoint, to {int(total):,}, of which "
-        f"{int(left):,} are left: the learning rate goes on at that point of its schedule, {rate:.3g}"
+        f"{int(left):,} are left: the learning rate continues at that point of its schedule, {rate:.3g}",
+        stacklevel=2,
     )
 
 

@@ -2,7 +2,6 @@
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
-from pytorch_lightning.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
@@ -11,6 +10,7 @@ from torch.distributed.tensor import DTensor
 from lit_compacter.backbones.t5 import blocks
 from lit_compacter.errors import UserError
 from lit_compacter.module import T5Module
+from lit_compacter.utils.console import console
 
 
 class ShardedBackbone(DDPStrategy):
@@ -29,7 +29,7 @@ class ShardedBackbone(DDPStrategy):
         module = self.lightning_module
         assert isinstance(module, T5Module) and module.model is not None
         model: nn.Module = module.model
-        whole = {parameter for name, parameter in module.named_parameters() if name in module.saved}
+        whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
         if whole == set(module.parameters()):
             raise UserError(
                 f"strategy sharded divides what is frozen, but method {type(module.method).__name__} trains "
@@ -39,10 +39,10 @@ class ShardedBackbone(DDPStrategy):
         for part in (*blocks(module.model), model):
             fully_shard(part, mesh=mesh, ignored_params=whole)
         register_fsdp_forward_method(model, "generate")
-        module.generate_in_step = True
+        module.synced_generate = True
         super().model_to_device()
         held = sum(p.to_local().numel() if isinstance(p, DTensor) else p.numel() for p in model.parameters())
-        rank_zero_info(f"{held:,} of {sum(p.numel() for p in model.parameters()):,} parameters on each process")
+        console.print(f"{held:,} of {sum(p.numel() for p in model.parameters()):,} parameters on each process")
 
     def configure_ddp(self) -> None:
         """Nothing wraps the module: FSDP's hooks are on the backbone's blocks."""

@@ -1,14 +1,18 @@
 """The command line for tests: a quick run on the embedded default."""
 
 import csv
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lit_compacter.cli.main import main
+from lit_compacter.module import T5Module
 from tests.conftest import ROOT
 
 QUICK = [
@@ -41,6 +45,21 @@ def error(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     assert not any(line.startswith("Traceback") for line in lines)
     assert sum(line.startswith("error: ") for line in lines) == 1 and lines[-1].startswith("error: ")
     return lines[-1]
+
+
+def send_signal(
+    monkeypatch: pytest.MonkeyPatch, hook: str, number: signal.Signals, times: int = 1, seconds: float = 0
+) -> None:
+    """Send this process a signal whenever the module's `hook` is called, which then takes so many seconds."""
+    unchanged = getattr(T5Module, hook)
+
+    def send(module: T5Module, *args: Any, **options: Any) -> Any:
+        for _ in range(times):
+            os.kill(os.getpid(), number)
+        time.sleep(seconds)
+        return unchanged(module, *args, **options)
+
+    monkeypatch.setattr(T5Module, hook, send)
 
 
 def losses(folder: Path, version: int = 0) -> dict[int, float]:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import efficiency, figure, methods
 from benchmarks.results import TITLES, differences
-from lit_compacter.cli.parser import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES, load_method
 from tests.conftest import DEMO, ROOT, TINY
 
 SMALL = [f"--model_name={TINY}", "--batch_size=2", "--length=8", "--steps=1", "--device=cpu"]

@@ -10,7 +10,7 @@ import torch
 import yaml
 from transformers import AutoTokenizer
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
 from lit_compacter.results.learning_curve import read_history
 from tests.command_line import QUICK, command, only_folder, run_cli
@@ -24,7 +24,7 @@ LOSSES = ["--data.batch_size=16", "--model.warmup_steps=1", "--trainer.log_every
 
 def test_what_a_user_sees(first_run: tuple[Path, str]) -> None:
     folder, text = first_run
-    assert "6,176 of 1.16 M parameters trained (0.531 %)" in text
+    assert "6,176 of 1.16 M parameters trainable (0.531 %)" in text
     for group in ("adapters", "shared rule", "layer norms"):
         assert group in text
     told = " ".join(text.split())
@@ -62,13 +62,13 @@ def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
     assert {"val/accuracy", "val/score", "val/invalid", "val/best_score", "train/loss"} == metrics.keys()
     assert all(0 <= metrics[name] <= 1 for name in metrics if name.startswith("val/"))
     config = yaml.safe_load((trained / "config.yaml").read_text())
-    assert config["model"]["method"]["init_args"]["reduction"] == 8
+    assert config["model"]["method"]["init_args"]["reduction_factor"] == 8
 
 
 def test_the_resolved_config_repeats_the_run(trained: Path, tmp_path: Path) -> None:
     main(["fit", "--config", str(trained / "config.yaml"), f"--trainer.default_root_dir={tmp_path / 'more'}"])
     again = only_folder(tmp_path / "more")
-    one, other = (checkpoint.read(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (trained, again))
+    one, other = (read_checkpoint(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (trained, again))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -96,11 +96,11 @@ SAVED = {
     "model.decoder.final_layer_norm.weight",
 }
 KEPT = {
-    "format": 3,
+    "format": 4,
     "method": "Compacter",
     "options": {
-        **{"reduction": 4, "where": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
-        **{"phm_dim": 4, "rank": 1, "shared_rule": True, "factorised_rule": False, "train_rule": True},
+        **{"reduction_factor": 4, "sublayers": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
+        **{"phm_dim": 4, "phm_rank": 1, "shared_phm_rule": True, "factorized_phm_rule": False, "learn_phm_rule": True},
         **{"shared_factors": False, "init": "xavier_uniform"},
     },
     "task": "rte",
@@ -109,7 +109,7 @@ KEPT = {
         **{"data_seed": 42, "max_train_samples": None},
         **{"source": None, "target": None, "labels": None, "metrics": None},
     },
-    "majority": "0",
+    "majority_target": "0",
 }
 
 
@@ -118,7 +118,7 @@ def test_keys_of_a_checkpoint(tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "model")
     small_t5(num_layers=1, num_decoder_layers=1, vocab_size=len(tokenizer)).save_pretrained(tmp_path / "model")
     model = ["--config=methods/compacter_pp.yaml", f"--model.model_name={tmp_path / 'model'}"]
-    main(command("fit", tmp_path, *model, "--model.method.reduction=4", "--run_name=run"))
+    main(command("fit", tmp_path, *model, "--model.method.reduction_factor=4", "--run_name=run"))
     path = tmp_path / "run/checkpoints/last.ckpt"
     state = torch.load(path, weights_only=True)
     assert set(state["state_dict"]) == SAVED
@@ -138,7 +138,7 @@ def test_evaluation_takes_method_and_inputs_from_the_checkpoint(verb: str, train
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {f"{prefix}/accuracy", f"{prefix}/score", f"{prefix}/invalid"} == metrics.keys()
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model"]["method"]["init_args"]["reduction"] == 8
+    assert config["model"]["method"]["init_args"]["reduction_factor"] == 8
     assert config["data"]["max_source_length"] == 64
     assert before == {path: path.stat().st_mtime_ns for path in trained.rglob("*")}, "the checkpoint's run is untouched"
 
@@ -214,11 +214,11 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "dry run (trainer.fast_dev_run): no checkpoint, result or log was kept" in printed
     assert "run folder" not in printed and "test it" not in printed
     main(command("fit", tmp_path, "--run_name=run"))
-    assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 2
+    assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 2
 
 
 def test_no_answer_yet_is_explained(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"no output was an answer of task rte yet.*'' \(expected '[01]'\), .*Early"):
+    with pytest.warns(UserWarning, match=r"no output was an answer of task rte.*'' \(expected '[01]'\), .*Early"):
         main(command("fit", tmp_path, "--model.learning_rate=1e-9"))
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
-from lit_compacter.data.loaders import pad
+from lit_compacter.data.collate import collate
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
 from tests.conftest import DEMO, TINY, shared
@@ -33,14 +33,14 @@ def make(task: str, data_dir: Path, *stages: str, **more: Any) -> GlueDataModule
 
 def test_padding() -> None:
     columns: dict[str, list[Any]] = {"input_ids": [[5, 6, 1], [7, 1]], "labels": [[8, 1], [1]]}
-    columns |= {name: [[], []] for name in ("pieces", "targets", "group", "split", "idx", "row")}
-    batch = pad(columns, pad_token_id=0)
+    columns |= {name: [[], []] for name in ("segments", "targets", "group", "split", "idx", "row")}
+    batch = collate(columns, pad_token_id=0)
     assert batch["input_ids"].tolist() == [[5, 6, 1], [7, 1, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["labels"].tolist() == [[8, 1], [1, -100]]
 
 
-def test_batches_are_the_tokenised_text() -> None:
+def test_batches_are_the_tokenized_text() -> None:
     tokenizer = AutoTokenizer.from_pretrained(TINY)
     batch = next(iter(make("rte", DEMO, "fit").train_dataloader()))
     for ids, mask, source in zip(batch["input_ids"], batch["attention_mask"], batch["source"], strict=True):
@@ -58,7 +58,7 @@ def test_roles() -> None:
         "test": 400,
         "predict": 200,
     }
-    sources = {role: {"".join(pieces) for pieces in rows["pieces"]} for role, rows in data.items()}
+    sources = {role: {"".join(segments) for segments in rows["segments"]} for role, rows in data.items()}
     held_out = sources["validation"] | sources["test"]
     assert len(held_out) == 800 and not held_out & sources["train"]
     assert list(data["predict"]["targets"]) == [[]] * 200
@@ -118,7 +118,7 @@ def test_predict_file(tmp_path: Path) -> None:
 
 def test_task_name_prefix() -> None:
     data = make("rte", DEMO, "test", add_task_name=True)
-    assert all(pieces[0] == "rte sentence1: " for pieces in data.data["test"]["pieces"])
+    assert all(segments[0] == "rte sentence1: " for segments in data.data["test"]["segments"])
 
 
 def test_longest_target() -> None:
@@ -155,10 +155,12 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
         lengths = np.array(data.data[role]["length"])
         assert len(rows) == 32 and abs(lengths[rows].mean() / lengths.mean() - 1) < 0.05
         drawn = f"32 of {total} rows, drawn by data.data_seed (trainer.{name} {limits[name]})"
-        assert data.sample(role) == drawn
-    assert data.sample("train") == "48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+        assert data.describe_sample(role) == drawn
+    assert (
+        data.describe_sample("train") == "48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+    )
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
-    assert [data.sample(role) for role in data.data] == [None] * 4
+    assert [data.describe_sample(role) for role in data.data] == [None] * 4
 
 
 def test_other_validation_rows_after_a_stop(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

@@ -17,8 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lit_compacter.backbones.loading import load_backbone
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY
+from lit_compacter.checkpoints.io import AdapterCheckpointIO, read_checkpoint
 from lit_compacter.cli.main import main
+from lit_compacter.cli.request import Request
 from lit_compacter.data.sources import from_file, from_files
 from lit_compacter.errors import UserError
 from lit_compacter.results.run_dir import RUN_NAME
@@ -26,14 +28,13 @@ from lit_compacter.tasks import TASKS
 from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO
 from tests.models import small_t5
-from tests.test_configs import make_parser
+from tests.test_configs import ParsingCLI
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
 STATE = {"model.a": torch.arange(300.0), "model.b": torch.ones(2, 3)}
 TABLE = (DEMO / "RTE/dev.tsv").read_bytes()[:2000]
-BLOCK: dict[str, Any] = {name: {"x": 1} if kind is dict else "x" for name, kind in checkpoint.FIELDS.items()}
-BLOCK |= {"format": checkpoint.FORMAT}
+METADATA = {"format": FORMAT, "method": "x", "options": {"x": 1}}
 
 
 def fuzz(count: int) -> settings:
@@ -76,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint_bytes() -> bytes:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "x.ckpt"
-        checkpoint.AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, checkpoint.BLOCK: BLOCK}, path)
+        AdapterCheckpointIO().save_checkpoint({"state_dict": STATE, METADATA_KEY: METADATA}, path)
         return path.read_bytes()
 
 
@@ -87,11 +88,11 @@ def test_damaged_checkpoints(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     try:
         with within(60):
-            read = checkpoint.read(path)
+            read = read_checkpoint(path)
     except UserError as error:
         told(error)
     else:
-        assert read[checkpoint.BLOCK] == BLOCK and read["state_dict"].keys() == STATE.keys()
+        assert read[METADATA_KEY] == METADATA and read["state_dict"].keys() == STATE.keys()
         assert all(torch.equal(read["state_dict"][name], tensor) for name, tensor in STATE.items())
 
 
@@ -160,14 +161,17 @@ NESTED: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-NAMES = list(make_parser().of_verb["fit"].get_defaults().keys())  # type: ignore[attr-defined]
-METHOD = [f"model.method.init_args.{name}" for name in ("phm_dim", "reduction", "layers", "where", "init", "rank")]
+NAMES = list(ParsingCLI("fit", Request.read(["--config=rte.yaml"])).parser.get_defaults().keys())  # type: ignore[attr-defined]
+METHOD = [
+    f"model.method.init_args.{name}"
+    for name in ("phm_dim", "reduction_factor", "layers", "sublayers", "init", "phm_rank")
+]
 # Not what names a place to write to or begins a network of processes.
 KEYS = sorted(
     {
         name
         for name in NAMES
-        if name.split(".")[0] in ("data", "model", "trainer", "run_name", "save_every", "ckpt_path")
+        if name.split(".")[0] in ("data", "model", "trainer", "run_name", "save_every_n_steps", "ckpt_path")
     }
     - {"trainer.default_root_dir", "trainer.num_nodes", "trainer.devices"}
     | {"seed_everything", "data", "model", "trainer", "model.method.class_path", "model.method.init_args", "x", *METHOD}

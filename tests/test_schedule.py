@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from lit_compacter.cli.main import main
 from lit_compacter.results.learning_curve import read_history
-from lit_compacter.schedule import count_optimizer_steps
+from lit_compacter.schedule import num_optimizer_steps
 from tests.command_line import command
 from tests.conftest import ROOT
 
@@ -33,12 +33,12 @@ def trainer(**options: Any) -> Any:
     ],
 )
 def test_steps_of_a_run(options: dict[str, Any], expected: float) -> None:
-    assert count_optimizer_steps(trainer(**options)) == expected
+    assert num_optimizer_steps(trainer(**options)) == expected
 
 
 def test_steps_that_are_left() -> None:
-    assert count_optimizer_steps(trainer(accumulate_grad_batches=3), epoch=2, batches=6, steps=10) == 6
-    assert count_optimizer_steps(trainer(max_steps=25), epoch=1, steps=10) == 15
+    assert num_optimizer_steps(trainer(accumulate_grad_batches=3), epoch=2, batches=6, steps=10) == 6
+    assert num_optimizer_steps(trainer(max_steps=25), epoch=1, steps=10) == 15
 
 
 def learning_rates(folder: Path) -> list[float]:

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from lit_compacter.methods import LayerNorms
 from lit_compacter.module import T5Module
-from lit_compacter.warmup import get_warmup_steps, warn_if_too_long
+from lit_compacter.schedule import get_warmup_steps, warn_if_too_long
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 7, 500, 0.0, 0.06, 0.07, 1 / 3, 0.999, 1e-9])

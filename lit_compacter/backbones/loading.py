@@ -1,13 +1,13 @@
-"""The pretrained model that a run starts from: loading it, and telling one from another."""
+"""Loading the pretrained model that a run starts from, and its fingerprint."""
 
 import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSeq2SeqLM,
@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from lit_compacter.backbones.t5 import untie
-from lit_compacter.errors import UserError, cannot_load
+from lit_compacter.errors import UserError, first_line
 
 # Values of a config's model_type → what they are.
 SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
@@ -27,26 +27,21 @@ TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
 
 
 def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
-    """A stock T5 in float32, from the hub or a local folder; it generates greedily, as T5 was published.
+    """A stock T5 in float32, from the hub or a local folder, which generates greedily.
 
-    What else its generation_config.json may say would change the answers, and the scores: it is left out.
+    Other settings of its generation_config.json would change the scores, so they are not used.
 
     Args:
         name: Hub name or folder.
         pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
 
     Raises:
-        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights are not what its config needs or
-            not finite.
+        UserError: Nothing can be loaded from `name`, it is not a T5, or its weights do not fit its config.
     """
+    config = load_config(name)
+    if not pretrained:
+        return _greedy(_random(config))
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
-        if config.model_type not in SUPPORTED:
-            expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
-            raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
-        _check_config(name, config)
-        if not pretrained:
-            return _greedy(_random(config))
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
             name,
             config=config,
@@ -55,17 +50,65 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except (UserError, MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
             f"the weights of the model {name!r} are a pickle of more than tensors, which could run code: it is not "
             "loaded; give a folder or name with model.safetensors"
         ) from error
-    except Exception as error:  # transformers raises whatever its readers stumble over
+    except Exception as error:  # transformers' readers raise many types
         raise cannot_load("", name, error) from error
-    _check_weights(name, model, found)
+    _check_weights(name, found)
     return _greedy(model)
+
+
+def load_config(name: str) -> PretrainedConfig:
+    """The config of a T5 on the hub or in a local folder.
+
+    Raises:
+        UserError: There is none at `name`, it is not a T5's, or a field is not valid.
+    """
+    check_folder(name)
+    try:
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+    except Exception as error:  # transformers' readers raise many types
+        raise cannot_load("", name, error) from error
+    if config.model_type not in SUPPORTED:
+        expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
+        raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
+    _check_config(name, config)
+    return config
+
+
+def check_folder(name: str) -> None:
+    """Raise UserError if `name` looks like a folder's path and is not one."""
+    if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
+        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
+
+
+def load_skeleton(name: str) -> T5ForConditionalGeneration:
+    """The same architecture on the meta device: shapes without memory, to check options on."""
+    config = load_config(name)
+    with torch.device("meta"):
+        return AutoModelForSeq2SeqLM.from_config(config)
+
+
+def cannot_load(part: str, name: str, error: BaseException) -> UserError:
+    """The error for a model that another library cannot read.
+
+    Args:
+        part: What of it, such as "the tokenizer of "; empty for the model itself.
+        name: Hub name or folder.
+        error: What the library has raised.
+    """
+    files = "config.json, model.safetensors and the tokenizer's files"
+    advice = (
+        f"expected a folder with {files}, as they were published"
+        if Path(name).is_dir()
+        else f"offline, give a folder that holds {files}: --model.model_name DIR"
+    )
+    return UserError(f"cannot load {part}the model {name!r}: {first_line(error)}; {advice}")
 
 
 def _check_config(name: str, config: PretrainedConfig) -> None:
@@ -86,18 +129,16 @@ def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
     return model
 
 
-def _check_weights(name: str, model: nn.Module, found: dict[str, Any]) -> None:
-    """Refuse a model of which a part would be random, of which transformers only says so, or is not finite."""
+def _check_weights(name: str, found: dict[str, Any]) -> None:
+    """Refuse a model with missing weights, for which transformers uses random ones with only a warning."""
     if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
         raise UserError(
             f"the weights of the model {name!r} do not fit its config.json: {lacking[0]} is absent or of another shape "
             f"({len(lacking)} such in all); give a folder or name under which both are as they were published"
         )
-    if broken := next((key for key, tensor in model.named_parameters() if not tensor.isfinite().all()), None):
-        raise UserError(f"the weights of the model {name!r} hold numbers that are not finite, first in {broken}")
     if unused := sorted(found["unexpected_keys"]):
         warnings.warn(
-            f"the model {name!r} has weights that its config.json leaves out: {unused[0]} ({len(unused)} in all)",
+            f"the model {name!r} has weights that its config.json does not use: {unused[0]} ({len(unused)} in all)",
             stacklevel=3,
         )
 
@@ -112,7 +153,7 @@ def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
 
 
 def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
-    """What tells one backbone from another: its shape, and a digest of the head of every pretrained tensor."""
+    """What distinguishes a backbone: its shape, and a digest of the first numbers of every tensor."""
     config: PretrainedConfig = model.config
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

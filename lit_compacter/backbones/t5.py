@@ -1,4 +1,4 @@
-"""The only file that names the modules of Hugging Face's T5 family: where adapters go, and how they are hung there."""
+"""The only file that names the modules of Hugging Face's T5 family: where adapters go, and how they are attached."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
-Where: TypeAlias = Literal["attention", "cross_attention", "feed_forward"]
+Sublayer: TypeAlias = Literal["self_attention", "cross_attention", "feed_forward"]
 Options: TypeAlias = dict[str, Any]
 Stack: TypeAlias = Literal["encoder", "decoder"]
-WHERE: tuple[Where, ...] = ("attention", "feed_forward")  # the paper's
+DEFAULT_SUBLAYERS: tuple[Sublayer, ...] = ("self_attention", "feed_forward")  # the paper's
 STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 
 
 @dataclass(frozen=True)
 class Site:
-    """One place of the network whose output an adapter may change.
+    """One kind of the network whose output an adapter may change.
 
     Attributes:
         name: The host module's name in the model.
@@ -39,10 +39,10 @@ class Site:
 # Sublayer of a block by its index, and the module in it whose output is one tensor just before dropout and residual.
 # LongT5's encoder has another self-attention; a decoder has cross-attention in between.
 SELF_ATTENTION = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
-SUBLAYERS: dict[tuple[Stack, Where], tuple[int, tuple[str, ...]]] = {
-    ("encoder", "attention"): (0, SELF_ATTENTION),
+SUBLAYERS: dict[tuple[Stack, Sublayer], tuple[int, tuple[str, ...]]] = {
+    ("encoder", "self_attention"): (0, SELF_ATTENTION),
     ("encoder", "feed_forward"): (1, ("DenseReluDense",)),
-    ("decoder", "attention"): (0, SELF_ATTENTION),
+    ("decoder", "self_attention"): (0, SELF_ATTENTION),
     ("decoder", "cross_attention"): (1, ("EncDecAttention",)),
     ("decoder", "feed_forward"): (2, ("DenseReluDense",)),
 }
@@ -50,7 +50,7 @@ SUBLAYERS: dict[tuple[Stack, Where], tuple[int, tuple[str, ...]]] = {
 
 def sites(
     model: T5ForConditionalGeneration,
-    where: Iterable[Where] = WHERE,
+    sublayers: Iterable[Sublayer] = DEFAULT_SUBLAYERS,
     layers: Iterable[int] | None = None,
     stacks: Iterable[Stack] = STACKS,
 ) -> Iterator[Site]:
@@ -58,24 +58,24 @@ def sites(
 
     Args:
         model: A T5 of any kind.
-        where: Sublayers.
+        sublayers: Which ones.
         layers: Indices of blocks, from 0, in each stack. Default: all.
         stacks: Encoder, decoder or both.
     """
     chosen = None if layers is None else set(layers)
     for stack in stacks:
-        for layer in range(depth(model, stack)):
-            for place in where if chosen is None or layer in chosen else ():
-                if (stack, place) not in SUBLAYERS:  # an encoder has no cross-attention
+        for layer in range(num_blocks(model, stack)):
+            for kind in sublayers if chosen is None or layer in chosen else ():
+                if (stack, kind) not in SUBLAYERS:  # an encoder has no cross-attention
                     continue
-                index, hosts = SUBLAYERS[stack, place]
+                index, hosts = SUBLAYERS[stack, kind]
                 sublayer = f"{stack}.block.{layer}.layer.{index}"
                 host = next(name for name in hosts if hasattr(model.get_submodule(sublayer), name))
-                name = f"{sublayer}.{host}" + ("" if place == "feed_forward" else ".o")
+                name = f"{sublayer}.{host}" + ("" if kind == "feed_forward" else ".o")
                 yield Site(name, model.get_submodule(name), model.config.d_model, stack, layer)
 
 
-def depth(model: T5ForConditionalGeneration, stack: Stack) -> int:
+def num_blocks(model: T5ForConditionalGeneration, stack: Stack) -> int:
     """Number of blocks in a stack."""
     return len(model.get_submodule(f"{stack}.block"))  # type: ignore[arg-type]
 
@@ -87,19 +87,19 @@ def blocks(model: T5ForConditionalGeneration) -> Iterator[nn.Module]:
 
 
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
-    """Let `module` change the output of `host`, as its submodule `name`; no base parameter's name changes."""
+    """Apply `module` to the output of `host`, as its submodule `name`. No base parameter's name changes."""
     if name in dict(host.named_children()):
         raise ValueError(f"{type(host).__name__} has a submodule {name!r} already: it would be applied twice")
     host.add_module(name, module)
-    host.register_forward_hook(partial(_through, name))
+    host.register_forward_hook(partial(_apply_submodule, name))
 
 
-def _through(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+def _apply_submodule(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
     # By name and not by reference, so that a deep copy of the model runs its own adapters.
     return host.get_submodule(name)(output)
 
 
-def width(model: T5ForConditionalGeneration) -> int:
+def d_model(model: T5ForConditionalGeneration) -> int:
     """The model dimension k."""
     return int(model.config.d_model)
 
@@ -167,8 +167,8 @@ def weight_hosts(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Modul
     return iter(hosts.items())
 
 
-def as_if(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
-    """What `host` would make of x with `weight` in place of its own; every weight of a T5 enters linearly."""
+def forward_with_weight(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
+    """What `host` would make of x with `weight` in kind of its own; every weight of a T5 enters linearly."""
     if isinstance(host, nn.Linear):
         return F.linear(x, weight)
     if isinstance(host, nn.Embedding):
@@ -177,7 +177,7 @@ def as_if(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
 
 
 def is_layer_norm(name: str) -> bool:
-    """Does the parameter `name` belong to a layer norm?"""
+    """Whether the parameter `name` belongs to a layer norm."""
     return "layer_norm" in name
 
 

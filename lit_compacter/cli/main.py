@@ -1,9 +1,12 @@
-"""`python main.py fit|validate|test|predict --config rte.yaml …`: from YAML to a run."""
+"""The command line, `python main.py fit|validate|test|predict|show --config rte.yaml …`: from YAML to a run."""
 
+import argparse
 import contextlib
 import os
 import re
 import sys
+import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,92 +16,162 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
 from lit_compacter.checkpoints.callbacks import BestCheckpoint, LastCheckpoint
-from lit_compacter.cli import show  # sharding registers its strategy
-from lit_compacter.cli.given import replaced_options
-from lit_compacter.cli.logging import quiet
-from lit_compacter.cli.parser import (
-    CONFIGS,
-    EXAMPLE,
-    LINKS,
-    ConfigFile,
-    Parser,
-    configs_of,
-    defaults_from,
-    find_defaults,
-)
-from lit_compacter.cli.progress import progress_bars, write_profile_to
-from lit_compacter.cli.trainer_support import as_list, check_precision, check_support, check_trainer_options
-from lit_compacter.cli.user_classes import take_classes, with_classes
-from lit_compacter.errors import UserError, answered, did_you_mean, first_line, lack_of_resources
-from lit_compacter.results import run_dir as run_folder
+from lit_compacter.checkpoints.format import Metadata
+from lit_compacter.checkpoints.io import AdapterCheckpointIO, read_metadata
+from lit_compacter.checkpoints.paths import CHECKPOINTS, refuse_existing_checkpoints
+from lit_compacter.cli import show
+from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
+from lit_compacter.cli.logging import configure_logging
+from lit_compacter.cli.parser import LINKS, Parser
+from lit_compacter.cli.progress import progress_bars
+from lit_compacter.cli.request import Request, class_path, replaced_options
+from lit_compacter.cli.trainer_support import as_list, check_precision, check_trainer_options
+from lit_compacter.cli.user_classes import with_classes
+from lit_compacter.errors import UserError, did_you_mean, first_line
 from lit_compacter.results.learning_curve import History
-from lit_compacter.results.predictions import BatchIndices, PredictionFile
-from lit_compacter.results.run_dir import RunFolder
-from lit_compacter.results.summaries import DataSummary, Hyperparameters, RunConfig, TrainableSummary, finish
-from lit_compacter.runtime.launch import StopTogether, check_launch, launched_by, terminate
-from lit_compacter.runtime.process_state import unchanged_process
-from lit_compacter.runtime.rank import is_first_process
-from lit_compacter.runtime.signals import BEFORE_A_SUDDEN_END, stoppable
+from lit_compacter.results.predictions import BatchIndices, PredictionWriter
+from lit_compacter.results.run_dir import RunDir
+from lit_compacter.results.summaries import (
+    DataSummary,
+    LogHyperparameters,
+    ParameterSummary,
+    SaveConfig,
+    summarize_run,
+)
+from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
+from lit_compacter.runtime.launch import StopTogether, check_launch, command_name
+from lit_compacter.runtime.process_state import restore_process_state
+from lit_compacter.runtime.signals import handle_stop_signals
 
-MAIN = CONFIGS.parent / "main.py"
-VERBS = ("fit", "validate", "test", "predict")
-HELP = {
-    "show": "Print examples of a task as text pairs, and what of them a model does not see; nothing is trained.",
+VERBS = {
     "fit": "Train a model, and keep adapter checkpoints, metrics and the learning curve in a run folder.",
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
-    "predict": "Write a checkpoint's answers to predictions.jsonl and in the form of the benchmark's leaderboard.",
+    "predict": "Write a checkpoint's answers to predictions.jsonl and to the files that the leaderboard takes.",
+    "show": "Print examples of a task as text pairs, and what of them a model does not see; nothing is trained.",
 }
+# What the trainer's methods are called with: predictions are in a file, and `summarize_run` prints the metrics.
+KEYWORDS: dict[str, dict[str, Any]] = {
+    "fit": {},
+    "validate": {"verbose": False},
+    "test": {"verbose": False},
+    "predict": {"return_predictions": False},
+}
+ENTRY = Path(__file__).parents[1] / "__main__.py"
+
+
+def main(args: list[str] | None = None) -> dict[str, float] | None:
+    """Run the command line. A user's mistake is one line on stderr and exit code 2.
+
+    It can be called from Python too, several times and in a thread (which signals do not stop). It leaves the process
+    as it was.
+
+    Args:
+        args: The words after `main.py`. Default: those of the process.
+
+    Returns:
+        The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
+    """
+    words = sys.argv[1:] if args is None else args
+    with (
+        restore_process_state(),
+        handle_stop_signals(),
+        configure_logging(),
+        report_user_errors(debug="--debug" in words),
+    ):
+        if args is not None:
+            sys.argv = [str(ENTRY), *args]  # with which Lightning launches further processes
+        sys.path.append(os.getcwd())  # where the user's own classes are
+        verb, rest = _split_verb(words)
+        if verb == "show":
+            show.main(rest)
+            return None
+        return run(verb, rest)
+
+
+def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb and the words after it. Prints the help or the version, and exits, if asked to."""
+    example = f"for example: {command_name()} fit --config demo.yaml"
+    first = next(iter(words), "")
+    if first in ("-h", "--help", "--version"):
+        description = "Fine-tune T5 with Compacter, or with one of the methods that it is compared to."
+        parser = argparse.ArgumentParser(command_name(), description=description, epilog=example)
+        parser.add_argument("--version", action="version", version=f"%(prog)s {version('lit-compacter')}")
+        verbs = parser.add_subparsers(metavar="verb", title=f"verbs ({command_name()} VERB --help lists its options)")
+        for verb, description in VERBS.items():
+            verbs.add_parser(verb, help=description)
+        parser.parse_args([first])
+    if not first or (first.startswith("-") and first not in VERBS):
+        raise UserError(f"no verb is given; {example}")
+    if first not in VERBS:
+        raise UserError(f"{first!r} is none of {', '.join(VERBS)}{did_you_mean(first, VERBS)}; {example}")
+    return first, list(words[1:])
+
+
+def run(verb: str, args: list[str]) -> dict[str, float]:
+    """Train or evaluate.
+
+    Args:
+        verb: fit, validate, test or predict.
+        args: The words after the verb.
+
+    Returns:
+        The final metrics.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    request, trains = Request.read(args), verb == "fit"
+    if replaced := replaced_options(request.configs):
+        warnings.warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}", stacklevel=2)
+    checkpoint = None if trains else request.find_checkpoint()
+    cli = CLI(verb, request, read_metadata(checkpoint) if checkpoint else None)
+    if not (trains or checkpoint):
+        raise UserError(f"{verb} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
+    cli.model.check_options()
+    data = cli.datamodule.options
+    with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
+        if trains:  # now that no other run can write one
+            checkpoint = request.find_checkpoint(may_start_new=True)
+            if run_dir:
+                refuse_existing_checkpoints(run_dir.path, checkpoint)
+        trainer = cli.make_trainer(run_dir, checkpoint)
+        check_launch(trainer, cli.config.trainer.strategy)
+        getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
+        return summarize_run(trainer, run_dir, verb, checkpoint)
 
 
 class CLI(LightningCLI):
-    """LightningCLI with a run folder, adapter checkpoints and a default method."""
+    """LightningCLI for one verb. Its constructor parses the options and makes data module and module, nothing else.
 
-    def __init__(self, words: list[str]) -> None:
-        # A parser takes half a second to build, so where the verb stands first only its own is built.
-        self.verbs = (verb,) if (verb := first_word(words)) in VERBS else VERBS
-        defaults = str(find_defaults())
-        self.classes, self.words = take_classes(words, configs_of(words))
-        with contextlib.ExitStack() as self.until_the_end:
-            super().__init__(
-                self.classes["model"],
-                self.classes["data"],
-                parser_class=Parser,
-                parser_kwargs={
-                    verb: {"default_config_files": [defaults], "description": HELP[verb]} for verb in self.verbs
-                },
-                save_config_callback=None,
-                load_from_checkpoint_support=False,
-                auto_configure_optimizers=False,
-            )
+    Args:
+        verb: fit, validate, test or predict.
+        request: What the user has given.
+        metadata: Of the checkpoint to evaluate, whose method, backbone and inputs are the defaults.
+    """
 
-    # The options
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        # A checkpoint is never unpickled into more than plain values, so that is no option.
-        # Nor are predictions kept in memory: they are in a file. And `finish` prints the metrics.
-        ours = {"ckpt_path", "weights_only", "return_predictions", "verbose"}
-        return {verb: LightningCLI.subcommands()[verb] | ours for verb in self.verbs}
-
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        ours = {"fit": {}, "predict": {"return_predictions": False}}.get(subcommand, {"verbose": False})
-        return super()._prepare_subcommand_kwargs(subcommand) | ours | {"ckpt_path": self.ckpt_path}
+    def __init__(self, verb: str, request: Request, metadata: Metadata | None = None) -> None:
+        self.verb, self.request, self.metadata = verb, request, metadata
+        super().__init__(
+            request.classes["model"],
+            request.classes["data"],
+            parser_class=Parser,
+            parser_kwargs={
+                "request": request,
+                "prog": f"{command_name()} {verb}",
+                "description": VERBS[verb],
+                "default_config_files": [str(DEFAULTS)],
+            },
+            save_config_callback=None,
+            load_from_checkpoint_support=False,
+            auto_configure_optimizers=False,
+            run=False,
+        )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        kwargs.setdefault("description", "Fine-tune T5 with Compacter, or with one of the methods it is compared to.")
-        parser = self.parser_class(version=version("lit-compacter"), verbs=HELP, command_line=True, **kwargs)
-        parser.add_argument(
-            "-c",
-            "--config",
-            action=ConfigFile,
-            help="Config file: a path, or a name in configs/. Of several the later wins, the command line over all.",
-        )
-        return parser
+        return self.parser_class(**kwargs)
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -114,7 +187,7 @@ class CLI(LightningCLI):
             help="Folder of this run under trainer.default_root_dir. Default: a new one, time stamp and task.",
         )
         parser.add_argument(
-            "--save_every",
+            "--save_every_n_steps",
             type=PositiveInt,
             default=200,
             help="Optimizer steps between writes of last.ckpt, besides those at each validation and epoch's end.",
@@ -123,163 +196,107 @@ class CLI(LightningCLI):
             "--ckpt_path",
             type=str | None,
             default=None,
-            help="Checkpoint to go on from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. Where "
-            "there is no last yet, fit begins.",
+            help="Checkpoint to resume from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. If "
+            "there is no last yet, fit starts a new run.",
         )
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for section, kind in self.classes.items():  # before the 460 lines of the trainer
+        for section, kind in self.request.classes.items():  # before the 460 lines of the trainer
             parser.add_lightning_class_args(kind, section)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        known = parser.get_defaults()
+        defaults = parser.get_defaults()
         for source, target in LINKS:
-            if target in known:  # a class of the user's own may have fixed it
+            if target in defaults:  # a class of the user's own may have fixed it
                 parser.link_arguments(source, target)
         parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
-
-    # From options to a run
+        if self.metadata:
+            defaults.data.task = self.request.get("data.task")
+            method = self.request.get("model.method")
+            parser.set_defaults(checkpoint_defaults(self.metadata, defaults.data, class_path(method)))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.config = parser.parse_args(self.words)
-        self.subcommand = self.config.subcommand
-        assert isinstance(parser, Parser)
-        if replaced := replaced_options(parser.of_verb[self.subcommand].configs):
-            rank_zero_warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}")
-        self.ckpt_path = self._find_checkpoint()
-        if self.subcommand == "fit":
-            return
-        if self.ckpt_path is None:
-            raise UserError(f"{self.subcommand} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
-        # What it was trained with is the default; YAML and the command line win over it.
-        block = checkpoint.read(self.ckpt_path)[checkpoint.BLOCK]
-        method = self.options.model.method.class_path
-        parser.of_verb[self.subcommand].set_defaults(defaults_from(block, self.options.data, method))
-        self.config = parser.parse_args(self.words)
-        # Not as a default: a run's own config.yaml, which says null, would win over it.
-        if "trained_on" in self.options.data:
-            self.options.data.trained_on = self.options.data.trained_on or block["task"]
+        self.config = parser.parse_args(self.request.args)
+        # Not a default: a run's own config.yaml, which says null, would replace it.
+        if self.metadata and "trained_on" in self.config.data:
+            self.config.data.trained_on = self.config.data.trained_on or self.metadata["task"]
 
-    def _find_checkpoint(self) -> str | None:
-        own = self.root / self.options.run_name if self.options.run_name else None
-        return run_folder.find_checkpoint(self.options.ckpt_path, own, may_begin=self.subcommand == "fit")
-
-    @property
-    def options(self) -> Namespace:
-        """The verb's options, parsed."""
-        return self.config[self.subcommand]
-
-    @property
-    def root(self) -> Path:
-        """The folder of all runs."""
-        return Path(self.options.trainer.default_root_dir or ".")
-
-    def _parse_ckpt_path(self) -> None:
-        """Do not let a checkpoint configure the run, as LightningCLI would."""
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        options, fits = self.options, self.subcommand == "fit"
-        check_trainer_options(options.trainer, fits)
-        chosen = self._get(self.config_init, "trainer")
-        check_support(chosen)
-        self.folder: RunFolder | None = None
-        if not options.trainer.fast_dev_run:  # which leaves nothing behind
-            folder = RunFolder(self.root, options.run_name, self.datamodule.task.name, trains=fits)
-            self.folder = self.until_the_end.enter_context(folder)
-            kwargs["default_root_dir"] = str(folder.path)
-            if fits and options.ckpt_path == "last":
-                self.ckpt_path = self._find_checkpoint()  # again: now no other run can write one
-            elif fits:
-                run_folder.refuse_checkpoints(folder.path, self.ckpt_path)
-            if options.trainer.logger is None:
-                kwargs["logger"] = folder.log_to(str(self.subcommand))
-        self.trainer_defaults = {"callbacks": self._callbacks(self.folder)}
-        kwargs["plugins"] = [*as_list(chosen.plugins), checkpoint.AdapterCheckpointIO()]
-        if not fits:  # where those of the run's own config.yaml are idle
-            kwargs["enable_checkpointing"] = any(isinstance(part, Checkpoint) for part in as_list(chosen.callbacks))
+    def instantiate_classes(self) -> None:
+        """As LightningCLI, but for the trainer, which `make_trainer` makes once the run directory is known."""
         try:
-            trainer = super().instantiate_trainer(**kwargs)
+            self.config_init = self.parser.instantiate_classes(self.config)
+        except UserError:
+            raise
+        except ValueError as error:  # jsonargparse's, on a class of the user's choice
+            text = " ".join(str(error).split())
+            told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
+            raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
+        self.datamodule, self.model = self.config_init.data, self.config_init.model
+        check_trainer_options(self.config.trainer, self.config_init.trainer, trains=self.verb == "fit")
+
+    def open_run_dir(self) -> contextlib.AbstractContextManager[RunDir | None]:
+        """The run directory, locked if the run trains; None for a dry run, which keeps nothing."""
+        options = self.config.trainer
+        if options.fast_dev_run:
+            return contextlib.nullcontext()
+        root, task = Path(options.default_root_dir or "."), self.datamodule.task.name
+        return RunDir(root, self.config.run_name, task, trains=self.verb == "fit")
+
+    def make_trainer(self, run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
+        """The trainer with this program's callbacks and plugins besides the user's.
+
+        Raises:
+            UserError: The trainer refuses an option.
+        """
+        given, trains = self.config_init.trainer, self.verb == "fit"
+        callbacks = as_list(given.callbacks)
+        options: dict[str, Any] = {
+            "callbacks": [*callbacks, *self._callbacks(run_dir, checkpoint)],
+            "plugins": [*as_list(given.plugins), AdapterCheckpointIO()],
+        }
+        if run_dir:
+            options["default_root_dir"] = str(run_dir.path)
+            if given.logger is None:
+                options["logger"] = run_dir.make_loggers(self.verb)
+        if not trains:
+            options["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
+        try:
+            trainer = self.instantiate_trainer(**options)
         except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
             absent = re.search("gpu backend|accelerator is not available", str(error))
             hint = "; without one use --trainer.accelerator cpu" if absent else ""
             raise UserError(f"trainer: {first_line(error)}{hint}") from error
         check_precision(trainer)
-        if self.folder:
-            write_profile_to(self.folder.path, trainer.profiler)  # type: ignore[attr-defined]
+        if run_dir:
+            run_dir.collect_profile(trainer.profiler)  # type: ignore[attr-defined]
         return trainer
 
-    def _callbacks(self, folder: RunFolder | None) -> list[Callback]:
-        fits = self.subcommand == "fit"
-        given = self._get(self.config_init, "trainer")
-        bars = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
-        callbacks = [*bars, StopTogether(), DataSummary(), BatchIndices()]
-        if fits:
-            callbacks += [TrainableSummary(), Hyperparameters()]
-        if folder is None:
+    def _callbacks(self, run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
+        given, trains = self.config_init.trainer, self.verb == "fit"
+        callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
+        callbacks += [StopTogether(), DataSummary(), BatchIndices()]
+        if trains:
+            callbacks += [ParameterSummary(), LogHyperparameters()]
+        if run_dir is None:
             return callbacks
-        options = self.options.clone()
-        options.update(Namespace(run_name=None, ckpt_path=None, debug=False))  # they are this start's, not the run's
-        config = with_classes(self._parser(self.subcommand).dump(options, skip_unset=False), self.classes)
-        callbacks.append(RunConfig(folder, config, str(self.subcommand)))
-        if self.subcommand == "predict":
-            callbacks.append(PredictionFile(folder.path))
-        if fits:
-            callbacks.append(History(folder.path))
-        if fits and self.options.trainer.enable_checkpointing is not False:
-            checkpoints = folder.path / run_folder.CHECKPOINTS
+        callbacks.append(SaveConfig(run_dir, self.resolved_config(), self.verb))
+        if self.verb == "predict":
+            callbacks.append(PredictionWriter(run_dir.path))
+        if trains:
+            callbacks.append(History(run_dir.path))
+        if trains and given.enable_checkpointing is not False:
+            folder = run_dir.path / CHECKPOINTS
+            by_batches = isinstance(given.val_check_interval, int)
             callbacks += [
-                BestCheckpoint(checkpoints, self.ckpt_path),
-                LastCheckpoint(checkpoints, self.options.save_every),  # after `best`, whose state it holds
+                BestCheckpoint(folder, checkpoint, by_batches),
+                LastCheckpoint(folder, self.config.save_every_n_steps),  # after the best one, whose state it holds
             ]
         return callbacks
 
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-        except UserError:
-            raise
-        except ValueError as error:  # jsonargparse's, on a class of the user's choice
-            said = " ".join(str(error).split())
-            told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", said)
-            raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        data = self.datamodule.options
-        with lack_of_resources(data.batch_size, data.max_source_length), checkpoint.restored(self.ckpt_path):
-            check_launch(self.trainer)
-            BEFORE_A_SUDDEN_END.append(lambda: terminate(launched_by(self.trainer)))
-            super()._run_subcommand(subcommand)
-            self.metrics = finish(self.trainer, self.folder, subcommand, self.ckpt_path)
-
-
-def first_word(words: list[str]) -> str:
-    """What the command line begins with, usually the verb."""
-    return next(iter(words), "")
-
-
-def main(args: list[str] | None = None) -> dict[str, float] | None:
-    """Run the command line; a user's mistake is one line on stderr and exit code 2.
-
-    It can be called from Python too, more than once and in a thread, where signals do not stop it. It leaves the
-    process as it was.
-
-    Args:
-        args: The words after `main.py`. Default: those of the process.
-
-    Returns:
-        The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
-    """
-    words = sys.argv[1:] if args is None else args
-    with unchanged_process(), stoppable(), quiet(), answered(is_first_process(), debug="--debug" in words):
-        set_parsing_settings(docstring_parse_attribute_docstrings=True)
-        sys.argv = [str(MAIN), *words]  # what Lightning starts further processes with
-        sys.path.append(os.getcwd())  # where the user's own classes are
-        verb, known = first_word(words), (*VERBS, "show")
-        if verb and verb not in known and not verb.startswith("-"):
-            raise UserError(f"{verb!r} is none of {', '.join(known)}{did_you_mean(verb, known)}; {EXAMPLE}")
-        if verb == "show":
-            show.main(words[1:])
-            return None
-        return CLI(words).metrics
+    def resolved_config(self) -> str:
+        """The options as YAML, without those that belong to this start of the run alone."""
+        config = self.config.clone()
+        config.update(Namespace(run_name=None, ckpt_path=None, debug=False))
+        return with_classes(self.parser.dump(config, skip_unset=False), self.request.classes)

@@ -36,7 +36,7 @@ TYPE = re.compile(r"typing\.Literal\[(?P<values>[^]]*)\]|\w+\[(?P<items>[\w.]+)[
 WITHIN = re.compile(r"- (the following arguments are required: .*?|Option '\w+' is not accepted.*?)(?= - |$)")
 
 
-def in_words(message: str) -> str:
+def humanize_parser_error(message: str) -> str:
     """A message on one line; a sentence where it is about a value that an option cannot have."""
     text = " ".join(message.split())
     keys = KEYS.search(text)

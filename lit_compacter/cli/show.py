@@ -1,88 +1,86 @@
-"""`python main.py show --config copa.yaml`: what a task's examples look like before anything is trained on them."""
+"""`python main.py show --config copa.yaml`: the examples of a task, before anything is trained on them."""
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pytorch_lightning.cli import LightningArgumentParser
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from lit_compacter.cli.parser import ConfigFile, Parser, configs_of, find_defaults
-from lit_compacter.cli.user_classes import take_classes
+from lit_compacter.cli.configs import DEFAULTS
+from lit_compacter.cli.parser import Parser
+from lit_compacter.cli.request import Request
 from lit_compacter.data.options import BACKBONE
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.runtime.launch import command_name
 from lit_compacter.tasks.answers import Answer, Labels, Number
 from lit_compacter.utils.console import console
 
-EXAMPLES = 3
+NUM_EXAMPLES = 3
 PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
-MOST_COMMON = 10  # of free text
-BAR = 40  # characters of the longest bar
+MAX_TARGETS = 10  # rows of the table for free text
+BAR_WIDTH = 40  # characters of the longest bar
 
-# What the YAMLs of a run have besides; of `model` only the tokenizer is wanted.
-OTHERS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every"), int)}
-OTHERS |= {"run_name": str, "ckpt_path": str, "debug": bool}
+# Other options in the YAML of a run; of `model` only the tokenizer's name is needed.
+IGNORED_OPTIONS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every_n_steps"), int)}
+IGNORED_OPTIONS |= {"run_name": str, "ckpt_path": str, "debug": bool}
 
 
 def main(args: Sequence[str]) -> None:
     """Parse the options of `show` and print what they ask for."""
-    defaults = find_defaults()
-    classes, words = take_classes(args, configs_of(args))
-    parser = make_parser(defaults, classes["data"])
-    config = parser.instantiate(parser.parse_args(words))
+    request = Request.read(args)
+    parser = make_parser(request)
+    config = parser.instantiate_classes(parser.parse_args(request.args))
     show(config.data)
 
 
-def make_parser(defaults: Path, data_class: type) -> LightningArgumentParser:
+def make_parser(request: Request) -> Parser:
     """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
     parser = Parser(
-        prog="main.py show",
-        command_line=True,
+        request=request,
+        prog=f"{command_name()} show",
         description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
-        "how many rows are cut, and what of them the model's vocabulary lacks.",
-        default_config_files=[str(defaults)],
+        "how many rows are truncated, and what of them the model's vocabulary lacks.",
+        default_config_files=[str(DEFAULTS)],
     )
-    parser.add_argument("-c", "--config", action=ConfigFile, help="Config file: a path, or a name in configs/.")
     default = {"model_name": BACKBONE}
     parser.add_argument("--model", type=dict, default=default, help="Only --model.model_name is needed.")
-    for name, kind in OTHERS.items():
+    for name, kind in IGNORED_OPTIONS.items():
         parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
-    parser.add_lightning_class_args(data_class, "data")
+    parser.add_lightning_class_args(request.classes["data"], "data")
     parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
     return parser
 
 
 def show(data: GlueDataModule) -> None:
-    """Print three examples, the distribution of targets and of lengths, and what of the rows is lost."""
-    role = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
-    data.make(role)
-    rows = data.data[role]
-    console.print(f"[bold]{data.task.name}[/]: {len(rows):,} examples to {role}")
-    for number in range(0, len(rows), max(1, len(rows) // EXAMPLES))[:EXAMPLES]:
+    """Print three examples, the distributions of targets and lengths, and what the model does not see of the rows."""
+    split = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
+    data.prepare_split(split)
+    rows = data.data[split]
+    console.print(f"[bold]{data.task.name}[/]: {len(rows):,} examples to {split}")
+    for number in range(0, len(rows), max(1, len(rows) // NUM_EXAMPLES))[:NUM_EXAMPLES]:
         console.print(example(rows[number], f"example {number + 1}", data.tokenizer))
     if targets := Counter(targets[0] for targets in rows["targets"] if targets):
         console.print(targets_table(targets, data.task.answer))
-    lengths = np.array(rows["length"]) + np.array(rows["cut"])
-    console.print(lengths_table(lengths))
-    for line in data.losses(role):
+    console.print(lengths_table(np.array(rows["length"]) + np.array(rows["num_truncated"])))
+    for line in data.describe_losses(split):
         console.print(line, markup=False, soft_wrap=True)
 
 
 def example(row: dict[str, Any], title: str, tokenizer: PreTrainedTokenizerBase) -> Panel:
-    """An input and its target, each with the number of its tokens; of a cut input what is left."""
-    tokens = f"{row['length'] + row['cut']} tokens" + (f", {row['cut']} of them cut" if row["cut"] else "")
-    source = tokenizer.decode(row["input_ids"], skip_special_tokens=True) if row["cut"] else "".join(row["pieces"])
+    """An input and its target, each with its number of tokens; of a truncated input what is left."""
+    truncated = row["num_truncated"]
+    tokens = f"{row['length'] + truncated} tokens" + (f", {truncated} of them truncated" if truncated else "")
+    whole = "".join(row["segments"])
+    source = tokenizer.decode(row["input_ids"], skip_special_tokens=True) if truncated else whole
     text = Text.assemble(("source ", "bold"), (f"({tokens})\n", "dim"), source)
     if row["targets"]:
-        text = Text.assemble(
-            text, ("\ntarget ", "bold"), (f"({len(row['labels'])} tokens)\n", "dim"), row["targets"][0]
-        )
+        target = f"({len(row['labels'])} tokens)\n"
+        text = Text.assemble(text, ("\ntarget ", "bold"), (target, "dim"), row["targets"][0])
     return Panel(text, title=title, title_align="left")
 
 
@@ -90,19 +88,19 @@ def targets_table(counts: Counter[str], answer: Answer) -> Table:
     """How often each target occurs: all labels, the most common texts, the most common numbers in their order."""
     table = Table("target", "rows", "%", "", title="targets", title_justify="left")
     most = max(counts.values())
-    words = dict(zip(answer.texts, answer.words, strict=True)) if isinstance(answer, Labels) else {}
-    shown = [(text, counts[text]) for text in words] or counts.most_common(MOST_COMMON)
+    names = dict(zip(answer.targets, answer.names, strict=True)) if isinstance(answer, Labels) else {}
+    shown = [(text, counts[text]) for text in names] or counts.most_common(MAX_TARGETS)
     for target, count in sorted(shown, key=lambda pair: float(pair[0])) if isinstance(answer, Number) else shown:
-        meaning = f"{target} ({words[target]})" if words.get(target, target) != target else target
+        meaning = f"{target} ({names[target]})" if names.get(target, target) != target else target
         share = f"{100 * count / counts.total():.1f}"
-        table.add_row(Text(meaning), f"{count:,}", share, "█" * round(BAR * count / most))
-    if not words and len(counts) > MOST_COMMON:
-        table.add_row(f"{len(counts) - MOST_COMMON:,} others", "", "", "")
+        table.add_row(Text(meaning), f"{count:,}", share, "█" * round(BAR_WIDTH * count / most))
+    if not names and len(counts) > MAX_TARGETS:
+        table.add_row(f"{len(counts) - MAX_TARGETS:,} others", "", "", "")
     return table
 
 
 def lengths_table(lengths: npt.NDArray[np.int64]) -> Table:
-    """Percentiles of the inputs' lengths before cutting."""
+    """Percentiles of the inputs' lengths before truncation."""
     table = Table(
         *(f"{percent} %" for percent in PERCENTILES), title="source tokens, percentiles", title_justify="left"
     )

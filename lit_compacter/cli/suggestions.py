@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import callbacks, loggers, plugins, profilers, strategies
 
-from lit_compacter.cli.given import METHOD, class_name, class_path, init_args, own_options
+from lit_compacter.cli.request import METHOD, class_name, class_options, class_path, init_args
 from lit_compacter.errors import did_you_mean
 from lit_compacter.methods import METHODS, Compacter
 
@@ -16,15 +16,17 @@ SYNONYMS = {
     "seed_everything": ("seed", "random_seed"),
     "ckpt_path": ("resume", "resume_from_checkpoint", "checkpoint", "load"),
     "run_name": ("name", "experiment_name"),
-    "save_every": ("save_steps", "save_interval"),
+    "save_every_n_steps": ("save_every", "save_steps", "save_interval"),
     "model.method": ("adapter", "adapter_config", "peft", "peft_config", "peft_type"),
-    "model.method.reduction": ("reduction_factor", "task_reduction_factor", "adapter_reduction_factor", "bottleneck"),
+    "model.method.reduction_factor": ("reduction", "task_reduction_factor", "adapter_reduction_factor", "bottleneck"),
     "model.method.phm_dim": ("n", "hypercomplex_division", "hypercomplex_dim"),
-    "model.method.rank": ("r", "phm_rank", "low_rank_rank"),
-    "model.method.shared_rule": ("shared_phm_rule", "share_rule"),
-    "model.method.factorised_rule": ("factorized_rule", "factorized_phm_rule", "factorized_phm"),
-    "model.method.train_rule": ("learn_phm", "learn_phm_rule"),
+    "model.method.phm_rank": ("r", "rank", "lora_r"),
+    "model.method.rank": ("low_rank_rank",),
+    "model.method.shared_phm_rule": ("shared_rule", "share_rule"),
+    "model.method.factorized_phm_rule": ("factorized_rule", "factorized_phm", "factorised_rule"),
+    "model.method.learn_phm_rule": ("learn_phm", "train_rule"),
     "model.method.shared_factors": ("shared_w_phm",),
+    "model.method.sublayers": ("where", "mh_adapter", "output_adapter"),
     "model.method.init": ("phm_init", "phm_c_init", "init_weights", "hypercomplex_nonlinearity", "c_init"),
     "model.method.length": ("num_virtual_tokens", "prompt_length", "prefix_dim", "prefix_length"),
     "model.method.dim": ("intrinsic_dim", "intrinsic_dimension"),
@@ -69,7 +71,7 @@ def nearest_first(given: str, options: Iterable[str]) -> list[str]:
     return sorted(options, key=lambda option: -similarity(given, option))
 
 
-def explain(given: Mapping[str, Any], known: Iterable[str], method: Any = None) -> str | None:
+def explain_unknown_option(given: Mapping[str, Any], known: Iterable[str], method: Any = None) -> str | None:
     """What is wrong with the first option or class that does not exist, and which ones do; None where all exist.
 
     Args:
@@ -88,7 +90,7 @@ def explain(given: Mapping[str, Any], known: Iterable[str], method: Any = None) 
             told = _unknown_init_arg(class_name(one), init_args(one)) if isinstance(one, dict) else None
             if told and name != METHOD:
                 return f"{name}: {told}"
-    return _unknown_init_arg(owner, own_options(given, METHOD))
+    return _unknown_init_arg(owner, class_options(given, METHOD))
 
 
 def _is_of(name: str, section: str) -> bool:
@@ -113,7 +115,7 @@ def _unknown_option(given: str, offered: list[str]) -> str:
 
 
 def _unknown_init_arg(owner: str, given: Iterable[str]) -> str | None:
-    """As `explain`, of the options of a class."""
+    """As `explain_unknown_option`, of the options of a class."""
     options = _options(owner)
     unknown = next((name for name in given if options is not None and name not in options), None)
     if unknown is None or options is None:

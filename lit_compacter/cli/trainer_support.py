@@ -1,6 +1,6 @@
-"""What of Lightning a run refuses when it starts, because it would not do what its documentation says.
+"""The parts of Lightning that a run refuses when it starts, because they would not do what their documentation says.
 
-docs/support.md lists every callback and every option of the trainer with what becomes of it.
+docs/support.md lists every callback and option of the trainer.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from pytorch_lightning.plugins import BitsandbytesPrecision, CheckpointIO
 
 from lit_compacter.errors import UserError
 
-MID_STEP = "writes in the middle of a step, which a resumed run would skip; go on from last.ckpt (--save_every)"
+MID_STEP = "writes in the middle of a step, which a resumed run would skip; use last.ckpt (--save_every_n_steps)"
 REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
     WeightAveraging: "copies, averages and saves the whole frozen backbone; use best.ckpt",
     StochasticWeightAveraging: "copies the module before its model is built, and replaces the learning rate's "
@@ -34,53 +34,39 @@ REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
     SpikeDetection: "cannot read its own state back, so no checkpoint could be resumed; training that diverges stops "
     "by itself, and --trainer.gradient_clip_val bounds each step",
     OnExceptionCheckpoint: MID_STEP,
-    CheckpointIO: "would replace the writer of adapter checkpoints, which writes a file whole or not at all; leave it",
+    CheckpointIO: "would replace the writer of adapter checkpoints, which writes atomically; leave it",
     BitsandbytesPrecision: "quantizes all linear layers, the trained ones included; use --trainer.precision bf16-mixed",
+}
+REFUSED_OPTIONS = {
+    "overfit_batches": "replaces our samplers: use --trainer.limit_train_batches instead",
+    "use_distributed_sampler": "true replaces our samplers, which divide the rows: leave it false",
+    "barebones": "keeps no logs and no checkpoints: leave it",
+    "model_registry": "uploads nothing here, because checkpoints stay in the run folder: leave it",
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
 
 
-def check_trainer_options(trainer: Namespace, fits: bool) -> None:
-    """Refuse what Lightning takes and our runs cannot keep, or what would train nothing.
+def check_trainer_options(options: Namespace, instances: Namespace, trains: bool) -> None:
+    """Refuse options, callbacks and plugins of the trainer that would give wrong results without a word.
 
     Args:
-        trainer: The trainer's options.
-        fits: Is it to train?
-    """
-    if trainer.overfit_batches:
-        raise UserError("trainer.overfit_batches replaces our samplers: use --trainer.limit_train_batches instead")
-    if trainer.use_distributed_sampler:
-        raise UserError(
-            "trainer.use_distributed_sampler true replaces our samplers, which divide the rows: leave it false"
-        )
-    if trainer.barebones:
-        raise UserError("trainer.barebones keeps no logs and no checkpoints: leave it")
-    if trainer.model_registry:
-        raise UserError("trainer.model_registry uploads nothing here, as checkpoints stay in the run folder: leave it")
-    if not isinstance(value := trainer.val_check_interval, int | float | None):  # a time: each process has a clock
-        raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
-    for name in ("gradient_clip_val", "log_every_n_steps", "min_epochs", "min_steps"):
-        if (trainer[name] or 0) < 0:
-            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number, 0 or more")
-    for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
-        if trainer[name] is not None and trainer[name] <= 0:
-            raise UserError(f"trainer.{name} is {trainer[name]}; expected a number above 0")
-    for name in ("max_epochs", "max_steps", "limit_train_batches"):
-        if fits and trainer[name] == 0:
-            raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
-
-
-def check_support(trainer: Namespace) -> None:
-    """Refuse callbacks and plugins that would give wrong results without a word.
-
-    Args:
-        trainer: The trainer's options, with their callbacks and plugins instantiated.
+        options: The trainer's options.
+        instances: The same, with their callbacks and plugins instantiated.
+        trains: Whether the run trains.
 
     Raises:
         UserError: There is one of them; the message says why, and what to do instead.
     """
+    for name, advice in REFUSED_OPTIONS.items():
+        if options[name]:
+            raise UserError(f"trainer.{name} {advice}")
+    if not isinstance(value := options.val_check_interval, int | float | None):  # a time: each process has a clock
+        raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trains and options[name] == 0:
+            raise UserError(f"trainer.{name} is 0: nothing would be trained; expected a number above 0")
     for option in ("callbacks", "plugins"):
-        for part in as_list(trainer[option]):
+        for part in as_list(instances[option]):
             name = type(part).__name__
             if isinstance(part, ModelCheckpoint) and part.save_on_exception:
                 raise UserError(f"trainer.{option}: {name} with save_on_exception is not supported: it {MID_STEP}")

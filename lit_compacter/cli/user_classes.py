@@ -1,30 +1,30 @@
-"""Classes of the user's own in place of the data module and the module.
+"""The user's own classes in place of the data module and the module.
 
-`--data my.MyData`, or in YAML
+`--data my_module.MyData`, or in YAML
 
     data:
-      class_path: my.MyData
+      class_path: my_module.MyData
       init_args: {task: rte, …}
 
-Their options are `data.…` and `model.…` as those of the classes that they extend, so one parser is made of them.
+Their options are `data.…` and `model.…`, as those of the classes that they extend.
 """
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_compacter.cli.given import CLASS, INIT_ARGS, METHOD, class_path, flatten, on_command_line
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods import Method
 from lit_compacter.module import T5Module
 
-SECTIONS: dict[str, type] = {"data": GlueDataModule, "model": T5Module}
-NAMED, NESTED = re.compile(rf"^--(data|model)\.{CLASS}(?==|$)"), re.compile(rf"^--(data|model)\.{INIT_ARGS}\.")
+CLASSES: dict[str, type] = {"data": GlueDataModule, "model": T5Module}
+CLASS_OPTION = re.compile(r"^--(data|model)\.class_path(?==|$)")
+NESTED_OPTION = re.compile(r"^--(data|model)\.init_args\.")
 
 
 def import_class(path: str, base: type, option: str) -> type:
@@ -50,56 +50,79 @@ def import_class(path: str, base: type, option: str) -> type:
     return found
 
 
-def flat(words: Sequence[str]) -> list[str]:
-    """The words of a command line with `--data X` for `--data.class_path X`, `--data.x` for `--data.init_args.x`."""
-    return [NESTED.sub(r"--\1.", NAMED.sub(r"--\1", word)) for word in words]
-
-
-def take_classes(words: Sequence[str], configs: Sequence[dict[str, Any]]) -> tuple[dict[str, type], list[str]]:
-    """The class of each section: the user's where a config or the command line, which wins, names one.
-
-    A method of the user's own is imported too: jsonargparse, which will take it, lets pass what its module raises.
+def split_class_options(args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Take the words that name a class from a command line.
 
     Args:
-        words: Of the command line.
-        configs: What the config files hold, in their order.
+        args: With `--data X` or `--data.class_path X`, `--data.x` or `--data.init_args.x`, and the same of `model`.
 
     Returns:
-        Section → class; and the words without those that name a class.
+        The other words, with `--data.x` for every form of it; section → import path.
     """
-    classes = dict(SECTIONS)
-    words = flat(words)
-    for section, base in SECTIONS.items():
-        for path in (path for config in configs if (path := (config.get(section) or {}).get(CLASS))):
-            classes[section] = import_class(str(path), base, f"{section}.{CLASS}")
-        value = on_command_line(words).get(section)
-        if isinstance(value, str) and not Path(value).exists():  # jsonargparse takes a file with the section's options
-            classes[section] = import_class(value, base, f"--{section}")
-            place = next(i for i, word in enumerate(words) if word.partition("=")[0] == f"--{section}")
-            words = [*words[:place], *words[place + (1 if "=" in words[place] else 2) :]]
-    for given in (*(flatten(without_classes(config)) for config in configs), on_command_line(words)):
-        if "." in (path := class_path(given.get(METHOD))):
-            import_class(path, Method, METHOD)
-    return classes, words
+    words = [NESTED_OPTION.sub(r"--\1.", CLASS_OPTION.sub(r"--\1", word)) for word in args]
+    named: dict[str, str] = {}
+    rest: list[str] = []
+    while words:
+        word = words.pop(0)
+        option, equals, value = word.partition("=")
+        if (section := option.removeprefix("--")) not in CLASSES or not option.startswith("--"):
+            rest.append(word)
+            continue
+        value = value if equals else (words.pop(0) if words else "")
+        if Path(value).exists():  # jsonargparse takes a file with the section's options
+            rest.append(f"{option}={value}")
+        else:
+            named[section] = value
+    return rest, named
 
 
-def without_classes(config: dict[str, Any]) -> dict[str, Any]:
-    """A config whose sections hold the options of their classes alone."""
+def find_classes(
+    configs: Iterable[Mapping[str, Any]], named: Mapping[str, str], methods: Iterable[str]
+) -> dict[str, type]:
+    """Import the user's own classes.
+
+    A method of the user's own is imported too, because jsonargparse would hide what its module raises.
+
+    Args:
+        configs: Contents of the config files, in their order.
+        named: Section → import path on the command line, which wins.
+        methods: Import paths and names of methods.
+
+    Returns:
+        Section → class.
+
+    Raises:
+        UserError: A class cannot be imported, or is not of the section.
+    """
+    classes = dict(CLASSES)
+    for section, base in CLASSES.items():
+        for path in (path for config in configs if (path := (config.get(section) or {}).get("class_path"))):
+            classes[section] = import_class(str(path), base, f"{section}.class_path")
+        if section in named:
+            classes[section] = import_class(named[section], base, f"--{section}")
+    for path in methods:
+        if "." in path:
+            import_class(path, Method, "model.method")
+    return classes
+
+
+def without_classes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config whose sections hold only the options of their classes."""
     config = dict(config)
-    for name in SECTIONS:
+    for name in CLASSES:
         section = config.get(name) or {}
-        if CLASS in section:
-            options = {option: value for option, value in section.items() if option not in (CLASS, INIT_ARGS)}
-            config[name] = options | (section.get(INIT_ARGS) or {})
+        if "class_path" in section:
+            options = {option: value for option, value in section.items() if option not in ("class_path", "init_args")}
+            config[name] = options | (section.get("init_args") or {})
     return config
 
 
-def with_classes(config: str, classes: dict[str, type]) -> str:
-    """A resolved config that names the user's classes, so that what is begun from it has them too."""
-    own = {name: kind for name, kind in classes.items() if kind is not SECTIONS[name]}
+def with_classes(config: str, classes: Mapping[str, type]) -> str:
+    """A resolved config, as YAML, that names the user's classes."""
+    own = {name: kind for name, kind in classes.items() if kind is not CLASSES[name]}
     if not own:
         return config
     sections = yaml.safe_load(config)
     for name, kind in own.items():
-        sections[name] = {CLASS: f"{kind.__module__}.{kind.__qualname__}", INIT_ARGS: sections[name]}
+        sections[name] = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": sections[name]}
     return yaml.safe_dump(sections, sort_keys=False)

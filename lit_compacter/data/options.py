@@ -6,8 +6,10 @@ from typing import Any, Literal, TypeAlias
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from lit_compacter.errors import UserError
+
 BACKBONE = "google-t5/t5-base"  # the paper's
-Word: TypeAlias = str | int | float
+LabelValue: TypeAlias = str | int | float
 
 
 @dataclass(kw_only=True)
@@ -26,7 +28,7 @@ class InputOptions:
     the labels need; 24 for numbers, 128 for text."""
 
     split: Literal["paper", "official"] = "paper"
-    """Paper: the labelled rows make train, validation and test. Official: the benchmark's own sets, of which the test
+    """Paper: the labeled rows make train, validation and test. Official: the benchmark's own sets, of which the test
     set has no labels: predict writes the file that its leaderboard scores."""
 
     data_seed: NonNegativeInt = 42  # type: ignore[valid-type]
@@ -42,7 +44,7 @@ class InputOptions:
     target: str | None = None
     """Task text2text: the column that holds the answer."""
 
-    labels: list[Word] | None = None
+    labels: list[LabelValue] | None = None
     """Task text2text: the values that the target can have, in quotes where they are yes, no, true or false. Default:
     any text, or any number for pearson, spearman."""
 
@@ -91,9 +93,12 @@ class DataOptions(InputOptions):
     """Seed of the order of training batches."""
 
     def __post_init__(self) -> None:
-        # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
         for field in dataclasses.fields(self):
-            if isinstance(value := getattr(self, field.name), int) and not isinstance(value, bool):
+            value = getattr(self, field.name)
+            if value is None and field.default not in (None, dataclasses.MISSING):  # which jsonargparse accepts
+                raise UserError(f"data.{field.name} is null; expected a value, such as {field.default}")
+            # Plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
+            if isinstance(value, int) and not isinstance(value, bool):
                 setattr(self, field.name, int(value))
 
     @property

@@ -1,4 +1,4 @@
-"""Rows of a file, each with the number of its line; everything that is not as it should be is named with both."""
+"""Rows of a file with their line numbers, so that every error names both."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import pyarrow
 import pyarrow.parquet
 
-from lit_compacter.errors import UserError, first_line, first_twice
+from lit_compacter.errors import UserError, first_duplicate, first_line
 
-Raw: TypeAlias = dict[str, Any]  # a row as the file has it
-NumberedRows: TypeAlias = Iterator[tuple[int, Raw]]
+RawRow: TypeAlias = dict[str, Any]  # a row as the file has it
+NumberedRows: TypeAlias = Iterator[tuple[int, RawRow]]
 
 
 def read_rows(path: Path, **table: Any) -> NumberedRows:
@@ -79,7 +79,7 @@ def _rows(
     drop_short: bool = False,
 ) -> NumberedRows:
     names = tuple(header) or next(lines, (0, []))[1]
-    if twice := first_twice([name for name in names if name]):  # spreadsheets end with nameless ones
+    if twice := first_duplicate([name for name in names if name]):  # spreadsheets end with nameless ones
         raise UserError(f"{path}:1: column {twice!r} is there twice; rename one")
     for number, values in lines:
         if len(values) == len(names):
@@ -95,10 +95,8 @@ def _read_jsonl(path: Path) -> NumberedRows:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_value)
-            if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()  # half of a surrogate pair is no text
-        except (ValueError, RecursionError) as error:
+            row = json.loads(line, object_pairs_hook=_unique, parse_constant=_to_null)
+        except ValueError as error:
             told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
             raise UserError(f"{path}:{number}: not JSON ({told}); expected one object per line") from error
         if not isinstance(row, dict):
@@ -109,12 +107,12 @@ def _read_jsonl(path: Path) -> NumberedRows:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError(f"{first_twice([name for name, _ in pairs])!r} is there twice")
+        raise ValueError(f"{first_duplicate([name for name, _ in pairs])!r} is there twice")
     return row
 
 
-def _no_value(constant: str) -> None:
-    """Of NaN and the infinities, which Python writes and JSON has not."""
+def _to_null(constant: str) -> None:
+    """Read NaN and the infinities, which Python writes and JSON does not have, as null."""
 
 
 def _read_parquet(path: Path) -> NumberedRows:

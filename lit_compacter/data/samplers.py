@@ -1,4 +1,4 @@
-"""The order of examples: batches of alike lengths, so that little is padded."""
+"""The order of examples: batches of similar lengths, which need little padding."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-GOLDEN = (3 - 5**0.5) / 2  # of all numbers below 1/2, the one whose multiples, modulo 1, are the most evenly spread
+GOLDEN_RATIO = (3 - 5**0.5) / 2  # below 1/2; its multiples, modulo 1, are the most evenly spread
 JITTER = 0.05  # relative; lets the composition of batches change from epoch to epoch for about 1 % more padding
 
 
-class LengthGroupedBatches:
+class LengthGroupedBatchSampler:
     """Training batches of similar source length, in random order; a function of (seed, epoch) and nothing else.
 
     Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
-    call `iter()` before that, so `__iter__` must stay a generator: it reads the epoch with the first batch.
+    call `iter()` before that, so `__iter__` must stay a generator, which reads the epoch with the first batch.
 
-    A process may get an empty share of an epoch's smallest batch.
+    The share of a rank can be empty in an epoch's smallest batch.
 
     Args:
-        lengths: Tokens of each example's source.
-        batch_size: Examples per batch; the last one formed may be smaller.
-        seed: Of the run.
-        rank: This process's number, from 0.
+        lengths: Number of source tokens of each example.
+        batch_size: Examples per batch and process; the last batch may be smaller.
+        seed: Seed of the order.
+        rank: Rank of this process.
         world_size: Number of processes. Each takes its share of every batch of `world_size * batch_size` examples, so
-            that all have equally long ones at each step.
+            that all ranks have examples of similar lengths at each step.
     """
 
     def __init__(self, lengths: npt.ArrayLike, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -48,22 +48,22 @@ class LengthGroupedBatches:
             yield batches[i][self.rank :: self.world_size]
 
 
-class EvaluationBatches:
-    """Evaluation batches of similar source length: little padding, and a part of them is like the whole.
+class EvaluationBatchSampler:
+    """Evaluation batches of similar source length, in an order in which any first part of them is representative.
 
-    Where the trainer takes only some batches, a sample of the rows is drawn for them (`fair_sample`). In either case
-    batches of all lengths follow one another (`spread`), so that whatever a run stops after is like the whole, too.
+    If the trainer takes only some batches, a sample of the rows is drawn for them (`stratified_sample`). In either case
+    batches of all lengths follow one another (`golden_ratio_order`).
 
-    Whole batches are dealt to processes, so that a batch is the same, to the bit, however many there are. Each process
-    has equally many, as collective operations need; where they do not divide, the last batch comes several times, which
-    the row numbers of its examples tell.
+    Whole batches are dealt to the processes, so that the numbers in a batch do not depend on how many there are. All
+    ranks get the same number of batches, which collective operations need: the last batch may come several times, and
+    metrics count each row number once.
 
     Args:
-        lengths: Tokens of each example's source.
-        groups: Of each example; those of a group are drawn together.
-        batch_size: Examples per batch; the last one formed may be smaller.
-        seed: Of the sample, and of the order of equally long examples.
-        rank: This process's number, from 0.
+        lengths: Number of source tokens of each example.
+        groups: Group of each example; a group is drawn as a whole.
+        batch_size: Examples per batch; the last batch may be smaller.
+        seed: Seed of the sample, and of the order of examples of the same length.
+        rank: Rank of this process.
         world_size: Number of processes.
         limit: Batches per process that the trainer takes, or their share of all (`trainer.limit_val_batches`).
 
@@ -82,55 +82,56 @@ class EvaluationBatches:
         limit: int | float = 1.0,
     ) -> None:
         lengths = np.asarray(lengths)
-        self.all_batches = -(-len(lengths) // (batch_size * world_size))
-        count = taken(self.all_batches, limit) * batch_size * world_size
-        self.rows = fair_sample(lengths, groups, count, seed) if count < len(lengths) else np.arange(len(lengths))
+        self.num_batches = -(-len(lengths) // (batch_size * world_size))
+        count = num_batches(self.num_batches, limit) * batch_size * world_size
+        self.rows = stratified_sample(lengths, groups, count, seed) if count < len(lengths) else np.arange(len(lengths))
         batches = _cut(self.rows[_by_length(lengths[self.rows], seed)], batch_size)
         of_mean_length = float((lengths > lengths.mean()).mean())  # a first batch that is like the whole
-        batches = [batches[place] for place in spread(len(batches), of_mean_length)]
+        batches = [batches[place] for place in golden_ratio_order(len(batches), of_mean_length)]
         last = len(batches) - 1
         self.batches = [batches[min(i + rank, last)] for i in range(0, len(batches), world_size)]
 
     def __len__(self) -> int:
-        """Batches per process of all examples, of which the trainer takes its part."""
-        return self.all_batches
+        """Batches per process of all examples, of which the trainer takes its share."""
+        return self.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
 
 
-def taken(batches: int, limit: int | float) -> int:
-    """How many of a loader's batches the trainer takes: a number of them (int), or a share (float)."""
+def num_batches(batches: int, limit: int | float) -> int:
+    """How many of a loader's batches the trainer takes. `limit`: a number of them (int), or a share (float)."""
     return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
-def fair_sample(lengths: npt.NDArray[np.int64], groups: npt.ArrayLike, count: int, seed: int) -> npt.NDArray[np.int64]:
-    """At most `count` examples that are like the whole: each equally likely, of all lengths, in whole groups.
+def stratified_sample(
+    lengths: npt.NDArray[np.int64], groups: npt.ArrayLike, count: int, seed: int
+) -> npt.NDArray[np.int64]:
+    """At most `count` examples that represent all: each equally likely, of all lengths, in whole groups.
 
-    A function of its arguments; a smaller sample is part of a larger one. Where the first group is larger than `count`,
-    it is cut.
+    A smaller sample is part of a larger one with the same seed. If the first group is larger than `count`, it is cut.
 
     Returns:
-        Their numbers, ascending.
+        Their row numbers, ascending.
     """
     _, group_of, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     longest = np.zeros(len(sizes))
     np.maximum.at(longest, group_of, lengths)
-    drawn = _by_length(longest, seed)[spread(len(sizes), np.random.default_rng(seed).random())]
+    drawn = _by_length(longest, seed)[golden_ratio_order(len(sizes), np.random.default_rng(seed).random())]
     whole = max(1, int(np.searchsorted(sizes[drawn].cumsum(), count, side="right")))
     return np.flatnonzero(np.isin(group_of, drawn[:whole]))[:count]
 
 
-def spread(count: int, start: float) -> npt.NDArray[np.int64]:
-    """A permutation of the numbers below `count` that begins at `start * count`, its first n evenly spread for every n.
+def golden_ratio_order(count: int, start: float) -> npt.NDArray[np.int64]:
+    """A permutation of range(count) from `start * count` whose first n numbers are evenly spread, for every n.
 
-    The ranks of a Kronecker sequence of the golden ratio.
+    It is the ranks of a Kronecker sequence of the golden ratio.
     """
-    return np.argsort(np.argsort((start + np.arange(count) * GOLDEN) % 1))
+    return np.argsort(np.argsort((start + np.arange(count) * GOLDEN_RATIO) % 1))
 
 
 def _by_length(lengths: npt.NDArray[Any], seed: int) -> npt.NDArray[np.int64]:
-    """The longest first; equally long ones in random order, since those of a file often go by their label."""
+    """The longest first; those of the same length in random order, because files are often sorted by label."""
     return np.lexsort((np.random.default_rng(seed).permutation(len(lengths)), -lengths))
 
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import datasets
 
-from lit_compacter.data.readers import NumberedRows, Raw, read_rows
+from lit_compacter.data.readers import NumberedRows, RawRow, read_rows
 from lit_compacter.errors import UserError, first_line
 
 
@@ -30,7 +30,7 @@ class Row:
     split: str | None = None
 
 
-class MakesRows(Protocol):
+class RowParser(Protocol):
     """What a source needs of a task."""
 
     @property
@@ -45,13 +45,13 @@ class MakesRows(Protocol):
     def files(self) -> "Files":
         """The benchmark's own files, or the user's."""
 
-    def row(self, raw: Raw, idx: Any) -> Row:
+    def row(self, raw: RawRow, idx: Any) -> Row:
         """A row of the hub's shape → a row. Raises ValueError where a column is absent or not as it should be."""
 
-    def from_hub(self, raw: Raw) -> Raw:
+    def from_hub(self, raw: RawRow) -> RawRow:
         """A row of the hub, its label as files have it."""
 
-    def absent(self, name: str, raw: Raw) -> str:
+    def absent(self, name: str, raw: RawRow) -> str:
         """What a message says of a column that a row lacks."""
 
 
@@ -73,7 +73,7 @@ class Files:
     rename: Mapping[str, str] = field(default_factory=dict)
     header: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     drop_short: bool = False
-    unfold: Callable[[Raw], Iterable[Raw]] | None = None
+    unfold: Callable[[RawRow], Iterable[RawRow]] | None = None
 
     def path(self, data_dir: Path, split: str) -> Path:
         """The file of an official split. Raises UserError where it is not given or does not exist."""
@@ -110,18 +110,18 @@ def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -
     return Files(folder, names or {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}, **options)
 
 
-def from_files(task: MakesRows, split: str, data_dir: Path) -> list[Row]:
+def from_files(task: RowParser, split: str, data_dir: Path) -> list[Row]:
     """An official split from files. Raises UserError with file and line for a row that is not as it should be."""
     path = task.files.path(data_dir, split)
     return list(_labelled(task, task.files.read(path, split), split, path, task.idx))
 
 
-def from_file(task: MakesRows, path: Path) -> list[Row]:
+def from_file(task: RowParser, path: Path) -> list[Row]:
     """Rows with the hub's columns from any file, numbered from 0. Other columns are not read."""
     return list(_labelled(task, read_rows(path), "test", path))
 
 
-def from_hub(task: MakesRows, repository: str, configuration: str, split: str) -> list[Row]:
+def from_hub(task: RowParser, repository: str, configuration: str, split: str) -> list[Row]:
     """An official split from the hub, or from a local folder in a hub repository's layout."""
     try:
         data = datasets.load_dataset(repository, configuration, split=split)
@@ -135,7 +135,7 @@ def from_hub(task: MakesRows, repository: str, configuration: str, split: str) -
 
 
 def _labelled(
-    task: MakesRows, raws: NumberedRows, split: str, where: Path | str, idx_column: str | None = None
+    task: RowParser, raws: NumberedRows, split: str, where: Path | str, idx_column: str | None = None
 ) -> Iterator[Row]:
     empty = True
     for number, (line, raw) in enumerate(raws):

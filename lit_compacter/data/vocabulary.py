@@ -1,4 +1,4 @@
-"""What of the rows the model cannot read or write: counted and said, and refused where nothing could be learnt."""
+"""What truncation and the vocabulary lose of the rows: reported, and refused if nothing could be learned."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -34,20 +34,20 @@ def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_t
 
 
 def check_learnable(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
-    """Refuse training rows of which nothing could be learnt.
+    """Refuse training rows of which nothing could be learned.
 
     Raises:
         UserError: All targets are empty once they are tokens, or different ones are all the same; or different inputs
             are all the same because the vocabulary lacks their characters.
     """
-    if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["target_cut"][:]) > 0)):
+    if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["num_target_truncated"][:]) > 0)):
         texts = [targets[0] for targets in rows["targets"][:]]
         left = _only_text(rows["labels"], tokenizer)
         if left == "" or (left and len(set(texts)) > 1):
             cut = f"they are cut to {max_target_length} tokens (data.max_target_length)"
-            raise _nothing_to_learn("targets", texts[0], left, cut if max(rows["target_cut"][:]) else LACKING)
-    if np.all(np.array(rows["unknown"][:]) > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
-        texts = ["".join(pieces) for pieces in rows["pieces"][:]]
+            raise _nothing_to_learn("targets", texts[0], left, cut if max(rows["num_target_truncated"][:]) else LACKING)
+    if np.all(np.array(rows["num_unknown"][:]) > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
+        texts = ["".join(segments) for segments in rows["segments"][:]]
         if len(set(texts)) > 1:
             raise _nothing_to_learn("inputs", texts[0], left, LACKING)
 
@@ -62,29 +62,29 @@ def _only_text(column: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) 
 def _nothing_to_learn(what: str, example: str, left: str, cause: str) -> UserError:
     become = "the same" if left else "empty"
     return UserError(
-        f"nothing can be learnt: the training {what}, such as {_shown(example)}, are all {become} as tokens; {cause}"
+        f"nothing can be learned: the training {what}, such as {_shown(example)}, are all {become} as tokens; {cause}"
     )
 
 
-def losses(
+def describe_losses(
     rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
 ) -> list[str]:
-    """What of tokenised rows is lost, a line each: long inputs (always), unknown characters, targets.
+    """What of tokenized rows is lost, a line each: long inputs (always), unknown characters, targets.
 
     Such as `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
     """
     lines = [f"none is longer than {max_source_length} tokens"]
-    if cut := int(np.count_nonzero(rows["cut"][:])):
+    if cut := int(np.count_nonzero(rows["num_truncated"][:])):
         ends = "lose the end of their longest fields"
         lines = [f"{_share(cut, rows)} are longer than {max_source_length} tokens and {ends}"]
-    if len(unknown := np.flatnonzero(rows["unknown"][:])):
-        texts = ("".join(pieces) for pieces in rows[unknown[:SEARCHED]]["pieces"])
+    if len(unknown := np.flatnonzero(rows["num_unknown"][:])):
+        texts = ("".join(segments) for segments in rows[unknown[:SEARCHED]]["segments"])
         lacking = ", ".join(map(repr, unknown_characters(texts, tokenizer)))
         lines.append(
             f"{_share(len(unknown), rows)} have characters that the model's vocabulary lacks and reads as "
             f"{tokenizer.unk_token}{lacking and f', such as {lacking}'}"
         )
-    if cut := int(np.count_nonzero(rows["target_cut"][:])):
+    if cut := int(np.count_nonzero(rows["num_target_truncated"][:])):
         lines.append(f"{_share(cut, rows)} have targets longer than {max_target_length} tokens, which lose their end")
     if len(unwritable := np.flatnonzero(rows["unwritable"][:])):
         target = rows[int(unwritable[0])]["targets"][0]

@@ -2,7 +2,7 @@
 
 from lit_compacter.layers.bottleneck import Bottleneck
 from lit_compacter.layers.low_rank import LowRankLinear
-from lit_compacter.layers.phm import PHMLinear, Rule
+from lit_compacter.layers.phm import PHMLinear, PHMRule
 from lit_compacter.layers.projection import DenseProjection, Fastfood, Subspace
 
-__all__ = ["Bottleneck", "DenseProjection", "Fastfood", "LowRankLinear", "PHMLinear", "Rule", "Subspace"]
+__all__ = ["Bottleneck", "DenseProjection", "Fastfood", "LowRankLinear", "PHMLinear", "PHMRule", "Subspace"]

@@ -1,4 +1,4 @@
-"""The parameterised hypercomplex multiplication (PHM) layer, with dense or low-rank factors (LPHM)."""
+"""The parameterized hypercomplex multiplication (PHM) layer, with dense or low-rank factors (LPHM)."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 SHARED_RULE_STD = 1e-4  # phm_init_range in the paper's code
-OWN_RULE_STD = 0.01  # in the paper's code for a layer's own rule, whatever that setting says
+OWN_RULE_STD = 0.01  # in the paper's code for a rule that is not shared, whatever that setting says
 
 Init: TypeAlias = Literal["xavier_uniform", "xavier_normal", "normal"]
 INITS: dict[Init, Callable[[Tensor], Tensor]] = {
@@ -17,45 +17,45 @@ INITS: dict[Init, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Rule(nn.Module):
-    """{A_i}, i = 1..n: a learned multiplication rule, (n, n, n).
+class PHMRule(nn.Module):
+    """The PHM rule {A_i}, i = 1..n, as a tensor (n, n, n).
 
     Args:
-        phm_dim: n.
-        std: Of the normal distribution that its tensors are drawn from.
-        factorised: A_i = l_i r_iᵀ with l_i and r_i of n numbers, 2n² in all instead of n³.
+        phm_dim: n, the number of Kronecker terms.
+        std: Standard deviation of the initial values.
+        factorized: A_i = l_i r_iᵀ with l_i and r_i of size n: 2n² parameters instead of n³.
     """
 
     weight: nn.Parameter
     left: nn.Parameter
     right: nn.Parameter
 
-    def __init__(self, phm_dim: int, std: float = SHARED_RULE_STD, factorised: bool = False) -> None:
+    def __init__(self, phm_dim: int, std: float = SHARED_RULE_STD, factorized: bool = False) -> None:
         super().__init__()
         shapes = {"left": (phm_dim, phm_dim, 1), "right": (phm_dim, 1, phm_dim)}
-        for name, shape in (shapes if factorised else {"weight": (phm_dim,) * 3}).items():
+        for name, shape in (shapes if factorized else {"weight": (phm_dim,) * 3}).items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape).normal_(std=std)))
-        self.factorised = factorised
+        self.factorized = factorized
 
     def forward(self) -> Tensor:
-        return self.left @ self.right if self.factorised else self.weight
+        return self.left @ self.right if self.factorized else self.weight
 
 
 class PHMLinear(nn.Module):
-    """y = x H + b with H = Σ_i A_i ⊗ B_i, the PHM layer, and B_i = s_i t_iᵀ, the LPHM layer (paper, section 4).
+    """y = x H + b with H = Σ_i A_i ⊗ B_i, the PHM layer, or B_i = s_i t_iᵀ, the LPHM layer (paper, section 4).
 
-    H is (k, d) but costs only n³ + kd/n numbers, or n³ + r(k + d) of low rank, and is not built where its factors
-    are thin. With x read as X, (n, k/n), and y as Y, (n, d/n), the product is Y = Σ_i A_iᵀ X s_i t_iᵀ, which two thin
-    matrix products give once the rule is merged into the factor on the narrow side of the layer.
+    H is (k, d) but has only n³ + kd/n parameters, or n³ + r(k + d) of low rank. For low ranks it is not built: with x
+    read as X, (n, k/n), and y as Y, (n, d/n), the product is Y = Σ_i A_iᵀ X s_i t_iᵀ, which two matrix products
+    compute once the rule is merged into the factor on the narrow side of the layer.
 
     Args:
         in_features: k, the size of the last dimension of x. Divisible by `phm_dim`.
         out_features: d, the size of the last dimension of y. Divisible by `phm_dim`.
         phm_dim: n, the number of Kronecker terms.
         rank: r, the rank of each B_i = s_i t_iᵀ; None for dense B_i.
-        rule: {A_i}, shared with other layers; by default the layer has its own.
-        init: Of each B_i, or of each s_i and t_i; Xavier's with gain √2.
-        like: A layer whose s and t, or B, are this one's too.
+        phm_rule: {A_i}, shared with other layers. Default: a rule of its own.
+        init: Initialization of each B_i, or of each s_i and t_i; Xavier's has gain √2.
+        share_factors_with: A layer whose s and t, or B, this one uses too.
 
     Raises:
         ValueError: `phm_dim` does not divide both dimensions.
@@ -71,47 +71,51 @@ class PHMLinear(nn.Module):
         out_features: int,
         phm_dim: int,
         rank: int | None = 1,
-        rule: Rule | None = None,
+        phm_rule: PHMRule | None = None,
         init: Init = "xavier_uniform",
-        like: "PHMLinear | None" = None,
+        share_factors_with: "PHMLinear | None" = None,
     ) -> None:
         super().__init__()
         if in_features % phm_dim or out_features % phm_dim:
             raise ValueError(f"phm_dim {phm_dim} must divide in_features {in_features} and out_features {out_features}")
         self.in_features, self.out_features, self.phm_dim, self.rank = in_features, out_features, phm_dim, rank
-        self.rule = Rule(phm_dim, OWN_RULE_STD) if rule is None else rule  # A: (n, n, n)
+        self.phm_rule = PHMRule(phm_dim, OWN_RULE_STD) if phm_rule is None else phm_rule  # A: (n, n, n)
         self.bias = nn.Parameter(torch.zeros(out_features))  # (d,)
         k, d = in_features // phm_dim, out_features // phm_dim
         shapes = {"weight": (phm_dim, k, d)} if rank is None else {"s": (phm_dim, k, rank), "t": (phm_dim, rank, d)}
         for name, shape in shapes.items():
-            factor = nn.Parameter(torch.empty(shape)) if like is None else getattr(like, name)
+            if share_factors_with is not None:
+                factor = getattr(share_factors_with, name)
+            else:
+                factor = nn.Parameter(torch.empty(shape))
+                for matrix in factor:
+                    INITS[init](matrix)
             self.register_parameter(name, factor)
-            for matrix in factor if like is None else ():
-                INITS[init](matrix)
-        # The two products pass through n²r numbers for each vector. Where these are more than the narrow side has, they
-        # still cost fewer multiplications but more time than building H once for all vectors (benchmarks/layer.py).
-        self.thin = rank is not None and phm_dim**2 * rank <= min(in_features, out_features)
+        # The two products have n²r intermediate numbers per vector. If the narrow side has fewer, they cost fewer
+        # multiplications but more time than building H once for all vectors (benchmarks/layer.py).
+        self.use_factored_matmul = rank is not None and phm_dim**2 * rank <= min(in_features, out_features)
 
-    def kronecker_sum(self) -> Tensor:
+    def weight_matrix(self) -> Tensor:
         """H = Σ_i A_i ⊗ B_i, (k, d)."""
         if self.rank is None:
-            h = torch.einsum("ipq,iab->paqb", self.rule(), self.weight)
+            h = torch.einsum("ipq,iab->paqb", self.phm_rule(), self.weight)
         else:
-            h = torch.einsum("ipq,iar,irb->paqb", self.rule(), self.s, self.t)
+            h = torch.einsum("ipq,iar,irb->paqb", self.phm_rule(), self.s, self.t)
         return h.reshape(self.in_features, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         n, r = self.phm_dim, self.rank
-        if r is None or not self.thin:
-            return x @ self.kronecker_sum() + self.bias  # (..., d)
+        if r is None or not self.use_factored_matmul:
+            return x @ self.weight_matrix() + self.bias  # (..., d)
         if self.in_features >= self.out_features:
             s = self.s.transpose(0, 1).flatten(1)  # (k/n, n·r)
-            v = torch.einsum("ipq,irb->pirqb", self.rule(), self.t).reshape(n * n * r, self.out_features)
+            v = torch.einsum("ipq,irb->pirqb", self.phm_rule(), self.t).reshape(n * n * r, self.out_features)
             z = x.unflatten(-1, (n, -1)) @ s  # (..., n, n·r)
             return z.flatten(-2) @ v + self.bias  # (..., d)
-        u = torch.einsum("ipq,iar->paqir", self.rule(), self.s).reshape(self.in_features, n * n * r)
+        u = torch.einsum("ipq,iar->paqir", self.phm_rule(), self.s).reshape(self.in_features, n * n * r)
         z = (x @ u).unflatten(-1, (n, n * r))  # (..., n, n·r)
         return (z @ self.t.flatten(0, 1)).flatten(-2) + self.bias  # (..., d)
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, phm_dim={self.phm_dim}, rank={self.rank}, thin={self.thin}"
+        size = f"{self.in_features}, {self.out_features}, phm_dim={self.phm_dim}, rank={self.rank}"
+        return f"{size}, use_factored_matmul={self.use_factored_matmul}"

@@ -108,22 +108,23 @@ class Subspace(nn.Module):
         self.theta = nn.Parameter(torch.zeros(dim - len(shapes)))  # (d − m,)
         self.scale = nn.Parameter(torch.ones(len(shapes)))  # λ: (m,)
         sizes = enumerate(shape.numel() for shape in shapes)
+        self.register_load_state_dict_post_hook(lambda module, _: module.cache.clear())
         self.projections = nn.ModuleList(projection(dim - len(shapes), size, seed + i) for i, size in sizes)
-        self.known: dict[int, tuple[tuple[int, ...], Tensor]] = {}  # weight → state of θ and λ, Δ
+        self.cache: dict[tuple[int, torch.device], Tensor] = {}  # of Δ, while nothing is trained
 
     def forward(self, index: int) -> Tensor:
         """Δ of the weight `index`, in its shape."""
-        if torch.is_grad_enabled():
-            self.known.clear()
+        if self.training or torch.is_grad_enabled():
+            self.cache.clear()
             return self._delta(index)
-        # Without gradients nothing changes between steps, and decoding asks for each Δ once per token.
-        state = tuple(number for p in (self.theta, self.scale) for number in (p.data_ptr(), p._version))
-        if index not in self.known or self.known[index][0] != state:
-            self.known[index] = state, self._delta(index)
-        return self.known[index][1]
+        # In evaluation nothing changes between steps, and decoding asks for each Δ once per token.
+        key = index, self.theta.device
+        if key not in self.cache:
+            self.cache[key] = self._delta(index)
+        return self.cache[key]
 
     def train(self, mode: bool = True) -> "Subspace":
-        self.known.clear()  # a write through `.data` has left no other trace
+        self.cache.clear()  # the parameters may have been written without a forward pass
         return super().train(mode)
 
     def _delta(self, index: int) -> Tensor:

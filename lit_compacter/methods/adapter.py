@@ -1,4 +1,4 @@
-"""Bottleneck adapters (Houlsby et al., 2019); the base of the family that differs in *where* and *which linear*."""
+"""Bottleneck adapters (Houlsby et al., 2019), the base of a family: which sublayers × which linear layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import get_args
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.t5 import STACKS, WHERE, Stack, Where, attach, depth, sites, width
+from lit_compacter.backbones.t5 import DEFAULT_SUBLAYERS, STACKS, Stack, Sublayer, attach, d_model, num_blocks, sites
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
@@ -18,60 +18,62 @@ LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
 
 @dataclass
 class Adapter(Method):
-    """Bottleneck adapters with dense linears: 4Lkd weights over L blocks of both stacks.
+    """Bottleneck adapters with dense linear layers: 4Lkd weights over L blocks of both stacks.
 
-    Besides, as in every adapter of this family, 2L(k + d) biases and all layer norms are trained.
+    Every adapter of this family also trains 2L(k + d) biases and all layer norms.
 
-    Pfeiffer's variant, as the paper configures it, is where=[attention]; AdapterDrop is layers=[5, …, 11].
+    Pfeiffer's variant, as the paper configures it, is sublayers=[self_attention]; AdapterDrop is layers=[5, …, 11].
     """
 
-    reduction: int = 32
+    reduction_factor: int = 32
     """Model dimension divided by the bottleneck (T5-base: 768 / 32 = 24). The paper searches 8, 16 and 32."""
-    where: tuple[Where, ...] = WHERE
-    """Sublayers that get an adapter: attention (self-attention), cross_attention and feed_forward."""
+    sublayers: tuple[Sublayer, ...] = DEFAULT_SUBLAYERS
+    """Sublayers that get an adapter: self_attention, cross_attention and feed_forward."""
     layers: tuple[int, ...] | None = None
     """Indices of the blocks that get adapters, from 0, in each stack. Default: all."""
     stacks: tuple[Stack, ...] = STACKS
     """Encoder, decoder or both."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
-        self.check_places(model)
-        bottleneck = self.bottleneck(width(model))
+        self.check_sites(model)
+        bottleneck = self.bottleneck(d_model(model))
         linear = self.linear_factory(model)
-        for site in sites(model, self.where, self.layers, self.stacks):
+        for site in sites(model, self.sublayers, self.layers, self.stacks):
             attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
         LayerNorms().inject(model)
 
-    def check_places(self, model: T5ForConditionalGeneration) -> None:
-        """Raise UserError where `where`, `layers` and `stacks` name a place twice, one that is none, or none at all."""
-        known = {"where": get_args(Where), "stacks": STACKS}
-        for name, chosen in (("where", self.where), ("stacks", self.stacks)):
-            if not chosen or len(set(chosen)) < len(chosen):
-                expected = ", ".join(known[name])
-                raise UserError(f"model.method.{name} is {list(chosen)}; expected one or more of {expected}, each once")
-        last = max(depth(model, stack) for stack in self.stacks) - 1
+    def check_sites(self, model: T5ForConditionalGeneration) -> None:
+        """Raise UserError if `sublayers`, `layers` or `stacks` are empty, repeat a value or do not exist."""
+        for name, chosen, kind in (("sublayers", self.sublayers, Sublayer), ("stacks", self.stacks, Stack)):
+            known = get_args(kind)
+            if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
+                raise UserError(
+                    f"model.method.{name} is {list(chosen)}; expected one or more of {', '.join(known)}, each once"
+                )
+        last = max(num_blocks(model, stack) for stack in self.stacks) - 1
         if self.layers is not None and (
             not self.layers or len(set(self.layers)) < len(self.layers) or not set(self.layers) <= set(range(last + 1))
         ):
             raise UserError(
                 f"model.method.layers is {list(self.layers)}; expected some of 0 to {last}, each once, or null for all"
             )
-        if not list(sites(model, self.where, self.layers, self.stacks)):
+        if not list(sites(model, self.sublayers, self.layers, self.stacks)):
             raise UserError(
-                f"model.method.where {list(self.where)} in stacks {list(self.stacks)}, layers {self.layers}, is "
-                "no place of this model; an encoder has no cross_attention, and stacks may differ in blocks"
+                f"model.method.sublayers {list(self.sublayers)} in stacks {list(self.stacks)}, layers {self.layers}, "
+                "do not exist in this model; an encoder has no cross_attention, and stacks may differ in blocks"
             )
 
     def bottleneck(self, dim: int) -> int:
-        """d, the width of the bottleneck for a model of width `dim`."""
-        if not 1 <= self.reduction <= dim:
+        """d, the bottleneck dimension for the model dimension `dim`."""
+        if not 1 <= self.reduction_factor <= dim:
             raise UserError(
-                f"model.method.reduction is {self.reduction}; expected 1 to {dim}, the model dimension that it divides"
+                f"model.method.reduction_factor is {self.reduction_factor}; expected 1 to {dim}, the model dimension "
+                "that it divides"
             )
-        return dim // self.reduction
+        return dim // self.reduction_factor
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
-        """What builds the down and up projections from (in_features, out_features)."""
+        """A function that builds a down or up projection from (in_features, out_features)."""
 
         def linear(in_features: int, out_features: int) -> nn.Module:
             layer = nn.Linear(in_features, out_features)
@@ -81,5 +83,5 @@ class Adapter(Method):
 
         return linear
 
-    def group(self, name: str) -> str:
-        return "adapters" if ".adapter." in name else super().group(name)
+    def summary_group(self, name: str) -> str:
+        return "adapters" if ".adapter." in name else super().summary_group(name)

@@ -26,10 +26,21 @@ class Method(ABC):
         if not any(parameter.numel() for parameter in model.parameters() if parameter.requires_grad):
             raise UserError(f"method {type(self).__name__} with these options trains nothing: {self}")
 
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:
+        """Check the options before any weights are loaded.
+
+        Args:
+            skeleton: The model on the meta device; it may be changed.
+
+        Raises:
+            UserError: As `apply`.
+        """
+        self.apply(skeleton)
+
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:
         """Add modules to the frozen `model` and unfreeze what is trained with them."""
 
-    def group(self, name: str) -> str:
-        """The line of the model summary that counts the trained tensor `name`."""
+    def summary_group(self, name: str) -> str:
+        """The line of the parameter summary that counts the trainable tensor `name`."""
         return "layer norms" if is_layer_norm(name) else "backbone"

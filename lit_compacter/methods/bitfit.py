@@ -19,5 +19,5 @@ class BitFit(Method):
     def inject(self, model: T5ForConditionalGeneration) -> None:
         add_biases(model)
 
-    def group(self, name: str) -> str:
+    def summary_group(self, name: str) -> str:
         return "biases"

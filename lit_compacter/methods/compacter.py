@@ -1,4 +1,4 @@
-"""Compacter (Karimi Mahabadi et al., 2021): adapters of low-rank hypercomplex linears under one shared rule."""
+"""Compacter (Karimi Mahabadi et al., 2021): adapters of low-rank hypercomplex linear layers with a shared rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.t5 import width
+from lit_compacter.backbones.t5 import d_model
 from lit_compacter.errors import UserError
-from lit_compacter.layers import PHMLinear, Rule
+from lit_compacter.layers import PHMLinear, PHMRule
 from lit_compacter.layers.phm import OWN_RULE_STD, SHARED_RULE_STD, Init
 from lit_compacter.methods.adapter import Adapter
 
@@ -17,21 +17,21 @@ SHARED_RULE = "phm_rule"  # the one rule {A_i}, at the top of the model
 
 @dataclass
 class Compacter(Adapter):
-    """Adapters whose linears are y = x Σ_i A_i ⊗ (s_i t_iᵀ) + b, with one rule {A_i} for the whole model.
+    """Adapters whose linear layers are y = x Σ_i A_i ⊗ (s_i t_iᵀ) + b, with one rule {A_i} for the whole model.
 
-    4L(k + d) + n³ adapter weights over L blocks (at rank 1). Compacter++ is where=[feed_forward]; PHM-Adapter is
-    rank=null, shared_rule=false: 4L(kd/n + n³) weights.
+    4L(k + d) + n³ adapter weights over L blocks (at rank 1). Compacter++ is sublayers=[feed_forward]; PHM-Adapter is
+    phm_rank=null, shared_phm_rule=false: 4L(kd/n + n³) weights.
     """
 
     phm_dim: int = 4
     """n, the number of Kronecker terms; divides the model dimension and the bottleneck. The paper tries 4, 8 and 12."""
-    rank: int | None = 1
+    phm_rank: int | None = 1
     """r, the rank of each Kronecker factor B_i = s_i t_iᵀ; null for dense B_i."""
-    shared_rule: bool = True
+    shared_phm_rule: bool = True
     """One rule {A_i} for the whole model ("slow" weights); else one for each linear."""
-    factorised_rule: bool = False
+    factorized_phm_rule: bool = False
     """A_i = l_i r_iᵀ: 2n² numbers for a rule instead of n³."""
-    train_rule: bool = True
+    learn_phm_rule: bool = True
     """False keeps the rule as it was drawn; it is saved nevertheless."""
     shared_factors: bool = False
     """One B_i ("fast" weights) for all down and one for all up projections; their biases stay their own."""
@@ -39,43 +39,44 @@ class Compacter(Adapter):
     """What the factors are drawn from: xavier_uniform or xavier_normal, with gain √2, or normal, with std 0.01."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
-        self.check(width(model))
-        shared = self.new_rule(SHARED_RULE_STD) if self.shared_rule else None
+        self.check_dimensions(d_model(model))
+        shared = self.make_rule(SHARED_RULE_STD) if self.shared_phm_rule else None
         for name, tensor in shared.named_parameters() if shared else ():
             # At the top of the model, so that this is the one name that a checkpoint has for it.
             model.register_parameter(SHARED_RULE if name == "weight" else f"{SHARED_RULE}_{name}", tensor)
-        first: dict[tuple[int, int], PHMLinear] = {}
+        first: dict[tuple[int, int], PHMLinear] = {}  # of each shape, whose factors the others share
 
         def linear(in_features: int, out_features: int) -> nn.Module:
-            rule = shared or self.new_rule(OWN_RULE_STD)
-            like = first.get((in_features, out_features)) if self.shared_factors else None
-            layer = PHMLinear(in_features, out_features, self.phm_dim, self.rank, rule, self.init, like)
+            rule = shared or self.make_rule(OWN_RULE_STD)
+            share_with = first.get((in_features, out_features)) if self.shared_factors else None
+            layer = PHMLinear(in_features, out_features, self.phm_dim, self.phm_rank, rule, self.init, share_with)
             first.setdefault((in_features, out_features), layer)
             return layer
 
         return linear
 
-    def new_rule(self, std: float) -> Rule:
+    def make_rule(self, std: float) -> PHMRule:
         """A rule as the options say."""
-        return Rule(self.phm_dim, std, self.factorised_rule).requires_grad_(self.train_rule)
+        return PHMRule(self.phm_dim, std, self.factorized_phm_rule).requires_grad_(self.learn_phm_rule)
 
-    def check(self, dim: int) -> None:
-        """Raise UserError where the options do not fit a model of width `dim`."""
+    def check_dimensions(self, dim: int) -> None:
+        """Raise UserError if the options do not fit the model dimension `dim`."""
         bottleneck = self.bottleneck(dim)
         divisors = [n for n in range(1, bottleneck + 1) if dim % n == 0 and bottleneck % n == 0]
         if self.phm_dim not in divisors:
             raise UserError(
                 f"model.method.phm_dim {self.phm_dim} does not divide both the model dimension {dim} and the "
-                f"bottleneck {bottleneck} (= {dim} / reduction {self.reduction}); "
+                f"bottleneck {bottleneck} (= {dim} / reduction_factor {self.reduction_factor}); "
                 f"choose one of {', '.join(map(str, divisors))}"
             )
         if self.shared_factors and bottleneck == dim:
-            raise UserError("model.method.shared_factors needs a reduction above 1: down and up share nothing")
+            raise UserError("model.method.shared_factors needs a reduction_factor above 1: down and up share nothing")
         full = bottleneck // self.phm_dim
-        if self.rank is not None and not 1 <= self.rank <= full:
+        if self.phm_rank is not None and not 1 <= self.phm_rank <= full:
             raise UserError(
-                f"model.method.rank is {self.rank}; expected 1 to {full}, a factor's full rank, or null for dense ones"
+                f"model.method.phm_rank is {self.phm_rank}; expected 1 to {full}, a factor's full rank, or null for "
+                "dense factors"
             )
 
-    def group(self, name: str) -> str:
-        return "shared rule" if name.startswith(SHARED_RULE) else super().group(name)
+    def summary_group(self, name: str) -> str:
+        return "shared rule" if name.startswith(SHARED_RULE) else super().summary_group(name)

@@ -7,12 +7,11 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.t5 import as_if, weight_hosts
+from lit_compacter.backbones.t5 import forward_with_weight, weight_hosts
 from lit_compacter.errors import UserError
 from lit_compacter.layers import DenseProjection, Fastfood, Subspace
 from lit_compacter.methods.base import Method
 
-LARGEST = 2**31  # numbers of all dense projections: 8 GiB
 PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}
 
 
@@ -28,17 +27,8 @@ class IntrinsicSAID(Method):
     """Of the projections, which are drawn again wherever the model is built."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
+        self.check(model)
         weights = list(weight_hosts(model))
-        if self.dim <= len(weights):
-            raise UserError(f"model.method.dim is {self.dim}; expected more than {len(weights)}, the number of weights")
-        numbers = self.dim * model.num_parameters()
-        if self.projection == "dense" and numbers > LARGEST:
-            raise UserError(
-                f"model.method.projection dense takes {4 * numbers / 2**30:,.0f} GiB for this model, expected at most "
-                f"{4 * LARGEST / 2**30:.0f}; use fastfood, or a smaller model.method.dim"
-            )
-        if not 0 <= self.seed < 2**63 - len(weights):
-            raise UserError(f"model.method.seed is {self.seed}; expected 0 to 2**63, less the number of weights")
         shapes = [weight.shape for weight, _ in weights]
         subspace = Subspace(self.dim, shapes, PROJECTIONS[self.projection], self.seed)
         model.add_module("subspace", subspace)
@@ -46,9 +36,14 @@ class IntrinsicSAID(Method):
             for host in hosts:
                 host.register_forward_hook(partial(_shift, subspace, index))
 
-    def group(self, name: str) -> str:
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:
+        num_weights = len(list(weight_hosts(skeleton)))
+        if self.dim <= num_weights:
+            raise UserError(f"model.method.dim is {self.dim}; expected more than {num_weights}, the number of weights")
+
+    def summary_group(self, name: str) -> str:
         return "subspace"
 
 
 def _shift(subspace: Subspace, index: int, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-    return output + as_if(host, subspace(index), args[0]).to(output.dtype)
+    return output + forward_with_weight(host, subspace(index), args[0]).to(output.dtype)

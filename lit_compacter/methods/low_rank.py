@@ -7,7 +7,7 @@ from functools import partial
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.t5 import width
+from lit_compacter.backbones.t5 import d_model
 from lit_compacter.errors import UserError
 from lit_compacter.layers import LowRankLinear
 from lit_compacter.methods.adapter import Adapter
@@ -21,7 +21,7 @@ class LowRankAdapter(Adapter):
     """r, the rank of each linear."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
-        full = self.bottleneck(width(model))
+        full = self.bottleneck(d_model(model))
         if not 1 <= self.rank <= full:
             raise UserError(f"model.method.rank is {self.rank}; expected 1 to {full}, the bottleneck")
         return partial(LowRankLinear, rank=self.rank)

@@ -39,5 +39,5 @@ class Peft(Method):
         except Exception as error:  # PEFT raises whatever its many tuners stumble over
             raise UserError(f"model.method.config: {first_line(error)}") from error
 
-    def group(self, name: str) -> str:
+    def summary_group(self, name: str) -> str:
         return str(self.config["peft_type"]).lower()

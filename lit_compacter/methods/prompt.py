@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.t5 import prepend, width
+from lit_compacter.backbones.t5 import d_model, prepend
 from lit_compacter.errors import UserError
 from lit_compacter.methods.base import Method
 
@@ -33,12 +33,12 @@ class PromptTuning(Method):
     def vectors(self, model: T5ForConditionalGeneration) -> torch.Tensor:
         """The prompt at the start, (P, d_model)."""
         if self.init == "random":
-            return torch.empty(self.length, width(model)).uniform_(-RANGE, RANGE)
+            return torch.empty(self.length, d_model(model)).uniform_(-RANGE, RANGE)
         embeddings = model.get_input_embeddings().weight
         common = min(COMMON, len(embeddings))
         if self.length > common:
             raise UserError(f"model.method.length is {self.length}; expected 1 to {common}, the tokens to begin with")
         return embeddings[torch.randperm(common)[: self.length]].detach().clone()
 
-    def group(self, name: str) -> str:
+    def summary_group(self, name: str) -> str:
         return "prompt"

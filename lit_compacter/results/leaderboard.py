@@ -2,48 +2,49 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from lit_compacter.module import Prediction
 from lit_compacter.results.run_dir import free_path
 from lit_compacter.tasks import Task
-from lit_compacter.utils.atomic import written_whole
-
-Record: TypeAlias = dict[str, Any]  # as `T5Module.predict_step` makes it
+from lit_compacter.utils.atomic import atomic_write
 
 
-def write_leaderboard(folder: Path, task: Task, read: Callable[[], Iterable[Record]], majority: str) -> list[Path]:
-    """Write one file for each of the task's unlabelled official splits.
+def write_leaderboard(run_dir: Path, task: Task, records: Sequence[Prediction], majority_target: str) -> list[Path]:
+    """Write one file for each of the task's unlabeled official splits.
 
     Args:
-        folder: Where to.
-        task: Whose `leaderboard` names the files.
-        read: Gives the predictions in official order, from the first; one is None where the output is no answer.
-        majority: Target text that is written in place of such an output.
+        run_dir: Where to write.
+        task: Its `leaderboard` names the files.
+        records: The predictions in official order. A prediction is None if the output is not an answer.
+        majority_target: Target text that is written for such an output.
 
     Returns:
         The files.
     """
     if not task.leaderboard:
         return []
-    fallback = task.answer.official(majority)
+    fallback = task.answer.to_submission(majority_target)
     if fallback is None:  # the model was trained on other labels
-        fallback = task.answer.official(task.answer.default)
-    invalid = [record["prediction"] is None for record in read()]
-    if any(invalid):
+        fallback = task.answer.to_submission(task.answer.default_target)
+    if num_invalid := sum(record["prediction"] is None for record in records):
         warnings.warn(
-            f"{sum(invalid)} of {len(invalid)} outputs are no answer: the leaderboard's file has {fallback!r} for them",
+            f"{num_invalid} of {len(records)} outputs are not an answer: the leaderboard's file has {fallback!r} for "
+            "them",
             stacklevel=2,
         )
     paths = []
     for split, name in task.leaderboard.items():
         answers = [
-            (r["idx"], fallback if r["prediction"] is None else r["prediction"]) for r in read() if r["split"] == split
+            (record["idx"], fallback if record["prediction"] is None else record["prediction"])
+            for record in records
+            if record["split"] == split
         ]
-        path = free_path(folder / name)
+        path = free_path(run_dir / name)
         lines = _tsv(answers) if path.suffix == ".tsv" else _jsonl(answers)
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         paths.append(path)
     return paths

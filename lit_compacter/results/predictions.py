@@ -1,27 +1,25 @@
-"""What `predict` writes: predictions.jsonl, and the file that a leaderboard takes."""
+"""What `predict` writes: predictions.jsonl, and the files that a leaderboard takes."""
 
-import contextlib
 import json
 import warnings
 from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, TextIO
 from uuid import uuid4
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.module import T5Module
-from lit_compacter.results import run_dir as run_folder
-from lit_compacter.results.leaderboard import Record, write_leaderboard
-from lit_compacter.utils.atomic import written_whole
+from lit_compacter.module import Prediction, T5Module
+from lit_compacter.results.leaderboard import write_leaderboard
+from lit_compacter.results.run_dir import PREDICTIONS, free_path, results_lock
+from lit_compacter.runtime.rank import is_rank_zero
+from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
 
 
 class BatchIndices(Callback):
-    """Gives a `BasePredictionWriter` its `batch_indices`, which Lightning reads off torch's own batch sampler only."""
+    """Sets the `batch_indices` of a `BasePredictionWriter`, which Lightning knows for torch's own sampler only."""
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -30,26 +28,24 @@ class BatchIndices(Callback):
         trainer.predict_loop.epoch_batch_indices[dataloader_idx].append(batch["row"])
 
 
-class PredictionFile(Callback):
-    """predictions.jsonl: one record per row of the official test set or predict_file, in its order.
+class PredictionWriter(Callback):
+    """Writes predictions.jsonl: one record per row of the official test set or predict_file, in its order.
 
-    Each process writes what it predicts to a file of its own as it comes, and keeps in memory where each row lies; the
-    first process puts them together.
+    Each rank writes its predictions to a file of its own as they come; rank 0 merges the files.
 
     Args:
-        folder: Of the run, which all processes can read.
+        run_dir: The run directory, which all processes can read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.part: Path | None = None
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
         self.metrics: dict[str, float] = {}
-        self.places: dict[int, int] = {}  # row → where its line begins in this process's file
+        self.parts: list[Path] = []  # one file per rank
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Another process, and another prediction in the same folder, has a file of its own.
-        self.part = self.folder / f".{run_folder.PREDICTIONS}.{uuid4().hex}.tmp"
-        self.file: BinaryIO = self.part.open("wb")
+        run = trainer.strategy.broadcast(uuid4().hex)  # another run in the same directory has files of its own
+        self.parts = [self.run_dir / f".{PREDICTIONS}.{run}.{rank}.tmp" for rank in range(trainer.world_size)]
+        self.file: TextIO = self.parts[trainer.global_rank].open("w", encoding="utf-8")
 
     def on_predict_batch_end(
         self,
@@ -60,64 +56,52 @@ class PredictionFile(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        for record in outputs:
-            written = {name: value for name, value in record.items() if name != "row"}
-            self.places[record["row"]] = self.file.tell()
-            self.file.write(json.dumps(written, ensure_ascii=False).encode() + b"\n")
+        self.file.writelines(f"{json.dumps(record, ensure_ascii=False)}\n" for record in outputs)
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, T5Module) and self.part is not None
+        assert isinstance(pl_module, T5Module)
         self.file.close()
-        parts = [(self.part, self.places)]
-        if torch.distributed.is_initialized():
-            parts *= trainer.world_size
-            torch.distributed.all_gather_object(parts, (self.part, self.places))
-        if trainer.is_global_zero:
-            with run_folder.results_lock(self.folder):  # so that one number stands in the names of all files
-                self._report(trainer.datamodule, self._merge(parts), pl_module.majority)  # type: ignore[attr-defined]
+        trainer.strategy.barrier()  # until all parts are complete
+        if is_rank_zero():
+            with results_lock(self.run_dir):  # so that the names of all files get the same number
+                self._report(trainer.datamodule, self._merge(), pl_module.majority_target)  # type: ignore[attr-defined]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._remove_part()
+        self._remove_part(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        trainer.strategy.barrier()  # the first process has read them
-        self._remove_part()
+        trainer.strategy.barrier()  # until rank 0 has read the parts
+        self._remove_part(trainer)
 
-    def _remove_part(self) -> None:
-        if self.part:
-            self.part.unlink(missing_ok=True)
+    def _remove_part(self, trainer: Trainer) -> None:
+        if self.parts:
+            self.parts[trainer.global_rank].unlink(missing_ok=True)
 
-    def _merge(self, parts: list[tuple[Path, dict[int, int]]]) -> Path:
-        """The lines of all processes in the order of their rows, each once: a row may come more than once."""
-        path = run_folder.free_path(self.folder / run_folder.PREDICTIONS)
-        with contextlib.ExitStack() as opened, written_whole(path) as temporary, temporary.open("wb") as merged:
-            files = [opened.enter_context(part.open("rb")) for part, _ in parts]
-            places = {
-                row: (file, place) for file, (_, rows) in zip(files, parts, strict=True) for row, place in rows.items()
-            }
-            for _, (file, place) in sorted(places.items(), key=itemgetter(0)):
-                file.seek(place)
-                merged.write(file.readline())
+    def _merge(self) -> Path:
+        """The records of all ranks in the order of their rows, each once: the last batch may come several times."""
+        by_row = {record.pop("row"): record for part in self.parts for record in _read(part)}
+        path = free_path(self.run_dir / PREDICTIONS)
+        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(by_row[row], ensure_ascii=False)}\n" for row in sorted(by_row))
         return path
 
-    def _report(self, data: GlueDataModule, path: Path, majority: str) -> None:
-        """Metrics, and the leaderboard's files."""
-        invalid = [record["prediction"] is None for record in read(path)]
-        share = sum(invalid) / len(invalid)
-        self.metrics = {"predict/rows": len(invalid), "predict/invalid": share}
-        console.print(f"{len(invalid)} predictions in {path} ({100 * share:.1f} % are no answer)", soft_wrap=True)
+    def _report(self, data: GlueDataModule, path: Path, majority_target: str) -> None:
+        """Compute the metrics and write the leaderboard's files."""
+        records: list[Prediction] = list(_read(path))
+        invalid = sum(record["prediction"] is None for record in records) / len(records)
+        self.metrics = {"predict/rows": len(records), "predict/invalid": invalid}
+        console.print(f"{len(records)} predictions in {path} ({100 * invalid:.1f} % are not an answer)", soft_wrap=True)
         if data.options.predict_file is not None:
             return
-        for name in write_leaderboard(self.folder, data.task, lambda: read(path), majority):
+        for name in write_leaderboard(self.run_dir, data.task, records, majority_target):
             console.print(f"for the leaderboard: {name}", soft_wrap=True)
-        if len(invalid) < len(data.data["predict"]):
+        if len(records) < len(data.data["predict"]):
             warnings.warn(
                 "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
                 stacklevel=2,
             )
 
 
-def read(path: Path) -> Iterator[Record]:
-    """The records of predictions.jsonl, one at a time."""
+def _read(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8") as file:
         yield from map(json.loads, file)

@@ -1,93 +1,100 @@
-"""The processes of a run: whether they were started as the trainer expects; none of them outlives the others."""
+"""The processes of a run: whether they were started as the trainer expects, and how they end together."""
 
+import contextlib
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.trainer.states import TrainerFn
 
-from lit_compacter.errors import UserError, lost_connection
-from lit_compacter.runtime.signals import PATIENCE, on_signal, stop_at_once
+from lit_compacter.errors import UserError, first_line
+from lit_compacter.runtime.signals import Stopped, set_stop_handler, stop_at_once
 
 ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
+JOIN_TIMEOUT_S = 3  # for which a process waits for those that it has launched
+FORKING = ("spawn", "fork", "notebook")  # strategies that copy this process, and with it its signal handlers and locks
 
 
-def launched_processes() -> int | None:
-    """How many processes torchrun or SLURM has started; None where it is for Lightning to start them."""
+def command_name() -> str:
+    """How this program is started, for commands in messages: in a clone, or installed."""
+    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "lit-compacter"
+
+
+def num_launched_processes() -> int | None:
+    """Number of processes that torchrun or SLURM has started; None if Lightning has to start them."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ["WORLD_SIZE"])
     return int(os.environ["SLURM_NTASKS"]) if SLURMEnvironment.detect() else None
 
 
 def is_one_of_several() -> bool:
-    """Was this process started beside others, by whomever?"""
-    return "LOCAL_RANK" in os.environ or (launched_processes() or 1) > 1
+    """Whether this process was started together with others."""
+    return "LOCAL_RANK" in os.environ or (num_launched_processes() or 1) > 1
 
 
-def check_launch(trainer: Trainer) -> None:
-    """Refuse what would end in the middle, wait for ever, or train many times alone.
+def check_launch(trainer: Trainer, strategy: object) -> None:
+    """Refuse a launch that would hang, or train the same model several times.
+
+    Args:
+        trainer: The trainer.
+        strategy: The value of `trainer.strategy` in the config.
 
     Raises:
-        UserError: The strategy is none of ours, there are processes of which the trainer knows nothing, or nobody
-            starts those of the other machines.
+        UserError: The strategy is not supported, the trainer does not know of some processes, or nobody starts those of
+            the other machines.
     """
-    strategy = trainer.strategy
-    if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy) or isinstance(
-        strategy.launcher, _MultiProcessingLauncher
-    ):
+    forks = isinstance(strategy, str) and strategy.endswith(FORKING)
+    if forks or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
         raise UserError("trainer.strategy: expected auto, ddp or, for a backbone larger than one device, sharded")
-    environment = strategy.cluster_environment if isinstance(strategy, DDPStrategy) else None
+    environment = trainer.strategy.cluster_environment if isinstance(trainer.strategy, DDPStrategy) else None
     if environment is not None and not isinstance(environment, ENVIRONMENTS):
         raise UserError(f"processes were started by {type(environment).__name__}: expected torchrun, srun or Lightning")
-    launched, wanted = launched_processes(), trainer.num_devices * trainer.num_nodes
+    launched, wanted = num_launched_processes(), trainer.num_devices * trainer.num_nodes
     starts_them_itself = environment is not None and not environment.creates_processes_externally
     if launched not in (None, wanted) and not starts_them_itself:
         raise UserError(
             f"torchrun or SLURM has started {launched} processes, but trainer.devices × trainer.num_nodes is {wanted}; "
-            "give --trainer.strategy ddp, and --trainer.devices as they are on one machine. In a SLURM job start with "
-            "srun what --ntasks counts"
+            "give --trainer.strategy ddp, and --trainer.devices as they are on one machine. In a SLURM job, srun "
+            "starts what --ntasks counts"
         )
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment):
         raise UserError(
-            f"trainer.num_nodes is {trainer.num_nodes}, but nothing has started processes on other machines: start "
-            "this with torchrun or srun on each of them, as the head of configs/trainer/multi_node.yaml says"
+            f"trainer.num_nodes is {trainer.num_nodes}, but no processes were started on other machines: start the "
+            "command with torchrun or srun on each of them, as configs/trainer/multi_node.yaml shows"
         )
-
-
-def launched_by(trainer: Trainer) -> "list[subprocess.Popen[bytes]]":
-    """What this process itself has launched."""
-    return getattr(trainer.strategy.launcher, "procs", [])
-
-
-def terminate(launched: "list[subprocess.Popen[bytes]]") -> None:
-    """Tell launched processes to stop."""
-    for process in launched:
-        process.terminate()
+    if environment is not None:
+        try:
+            environment.validate_settings(trainer.num_devices, trainer.num_nodes)
+        except ValueError as error:
+            raise UserError(f"trainer: {first_line(error)}") from error
 
 
 class StopTogether(Callback):
-    """Keeps away Lightning's handler of SIGTERM, which evaluation ignores; ends what the first process has launched."""
+    """Stops all processes of a run together.
 
-    def _listen(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    Replaces Lightning's SIGTERM handler, which evaluation ignores. A process that stops, or that ends with a user's
+    mistake, ends those that it has launched, which would wait for it otherwise.
+    """
+
+    def _set_handler(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
-            on_signal(stop_at_once)
+            set_stop_handler(stop_at_once)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        on_signal(stop_at_once)  # until LastCheckpoint, which comes later, says what is saved first
+        set_stop_handler(stop_at_once)  # until LastCheckpoint, a later callback, sets one that saves first
 
-    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _listen
+    on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _set_handler
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        known = launched_by(trainer)
-        launched = known.copy()
-        known.clear()  # Lightning's observer of this list would kill this process when it sees one of them end
-        if not lost_connection(exception):  # else one of them has ended or is about to, and says why
-            terminate(launched)
+        if not isinstance(exception, UserError | Stopped):  # as of a lost connection, after which all end
+            return
+        launched: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
         for process in launched:
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:  # it waits for this one
-                process.kill()
+            process.terminate()
+        for process in launched:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(JOIN_TIMEOUT_S)

@@ -1,10 +1,13 @@
-"""Which of several processes this is. It imports nothing that takes long: whoever asks may be the first line to run."""
+"""Which process this is. It imports nothing slow, because `main.py` needs it before torch is imported."""
 
 import os
 
 
-def is_first_process() -> bool:
-    """Is this the process that writes and speaks for all, also before a trainer is there to ask?"""
-    # As torchrun and Lightning number what they start; within a SLURM job too, whose own number may be another.
-    numbers = [os.environ[name] for name in ("RANK", "LOCAL_RANK") if name in os.environ]
-    return set(numbers or [os.environ.get("SLURM_PROCID", "0")]) == {"0"}
+def is_rank_zero() -> bool:
+    """Whether this process writes files and prints for all processes of the run.
+
+    Reads the environment, so it also works before a trainer exists: `RANK` and `LOCAL_RANK` of torchrun and Lightning
+    first, because within a SLURM job they may differ from `SLURM_PROCID`.
+    """
+    ranks = [os.environ[name] for name in ("RANK", "LOCAL_RANK") if name in os.environ]
+    return set(ranks or [os.environ.get("SLURM_PROCID", "0")]) == {"0"}

@@ -1,97 +1,63 @@
-"""What SIGTERM, SIGUSR1 and Ctrl-C do: a run ends in one line, which says what it has saved.
+"""What SIGTERM, SIGUSR1 and Ctrl-C do: the run ends with one line, which says what it has saved.
 
-It imports nothing that takes long, so that `main.py` can begin with it.
+It imports nothing slow, so `main.py` can install the handlers first.
 """
 
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lit_compacter.runtime.rank import is_first_process
+from lit_compacter.runtime.rank import is_rank_zero
 
-STOPPED = 75  # exit code of a run that was told to stop and can go on: sysexits' EX_TEMPFAIL
-INTERRUPTED = 128 + signal.SIGINT  # a shell's, after Ctrl-C: a loop of runs must end too
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # two of SLURM, Kubernetes and spot instances; Ctrl-C
-PATIENCE = 10  # seconds that a process has to end by itself
+EXIT_RESUMABLE = 75  # the run was stopped and can be resumed: EX_TEMPFAIL of sysexits.h
+EXIT_INTERRUPTED = 128 + signal.SIGINT  # as a shell reports Ctrl-C, so that a loop of runs ends too
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # SLURM, Kubernetes and spot instances; Ctrl-C
 
 
 class Stopped(SystemExit):
-    """The run was told to stop, and has done what was to be done before.
+    """The run was told to stop and has saved what there was to save.
 
     Args:
         by: The signal.
-        told: What of the run is left, and how it goes on.
+        message: What was saved and how to resume.
     """
 
-    def __init__(self, by: signal.Signals, told: str) -> None:
-        super().__init__(INTERRUPTED if by == signal.SIGINT else STOPPED)
-        self.message = f"stopped by {by.name}{told}"
-
-
-HEARD = threading.Event()  # has Python called a handler?
-BEFORE_A_SUDDEN_END: list[Callable[[], None]] = []  # called where the process is ended while it hears nothing
+    def __init__(self, by: signal.Signals, message: str) -> None:
+        code = EXIT_INTERRUPTED if by == signal.SIGINT else EXIT_RESUMABLE
+        # Lightning kills rank 0 when a process that it launched ends with another code than 0.
+        super().__init__(code if is_rank_zero() else 0)
+        self.message = f"stopped by {by.name}{message}"
 
 
 def stop_at_once(number: int, frame: Any) -> None:
-    """Signal handler where nothing has to be saved."""
-    HEARD.set()
-    raise _stopped_at_once(number)
+    """Signal handler for the time in which nothing has to be saved."""
+    raise Stopped(signal.Signals(number), "; what was written before is complete")
 
 
-def _stopped_at_once(number: int) -> Stopped:
-    return Stopped(signal.Signals(number), "; what was written before is whole")
-
-
-def on_signal(handler: Callable[[int, Any], Any]) -> None:
-    """Call `handler`, which sets HEARD, when the process is told to stop; Python allows it in the main thread alone."""
+def set_stop_handler(handler: Callable[[int, Any], Any]) -> None:
+    """Call `handler` on every stop signal. Does nothing outside the main thread, where Python forbids it."""
     if threading.current_thread() is threading.main_thread():
         for number in STOP_SIGNALS:
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Within, a signal to stop raises Stopped; the first process prints its line."""
-    if threading.current_thread() is not threading.main_thread():  # signals are another's to hear
+def handle_stop_signals() -> Iterator[None]:
+    """Raise `Stopped` on a stop signal; rank 0 prints its message. Restores the caller's handlers at the end."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    arrived, arrives = os.pipe()
-    os.set_blocking(arrives, False)
-    HEARD.clear()
-    BEFORE_A_SUDDEN_END.clear()
-    over = threading.Event()
-    threading.Thread(target=_end_a_deaf_process, args=(arrived, over), daemon=True).start()
-    descriptor = signal.set_wakeup_fd(arrives, warn_on_full_buffer=False)
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
-        on_signal(stop_at_once)
+        set_stop_handler(stop_at_once)
         yield
     except Stopped as stopped:
-        if is_first_process():
+        if is_rank_zero():
             print(stopped.message, file=sys.stderr)
         raise
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-        signal.set_wakeup_fd(descriptor)
-        over.set()
-        os.close(arrives)
-
-
-def _end_a_deaf_process(arrived: int, over: threading.Event) -> None:
-    """End the process that is to stop at once and waits in C++, say for other processes, where Python hears nothing."""
-    with open(arrived, "rb", buffering=0) as signals:
-        while byte := signals.read(1):
-            if (number := byte[0]) not in STOP_SIGNALS:
-                continue
-            if not over.wait(PATIENCE) and signal.getsignal(number) is stop_at_once and not HEARD.is_set():
-                stopped = _stopped_at_once(number)
-                if is_first_process():
-                    print(stopped.message, file=sys.stderr, flush=True)
-                for call in BEFORE_A_SUDDEN_END:
-                    call()
-                os._exit(int(stopped.code or 0))

@@ -2,12 +2,12 @@
 
 from lit_compacter.data.options import DataOptions
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.tasks.custom import OWN, only_of_own, own_task
+from lit_compacter.tasks.custom import CUSTOM, custom_task, first_custom_option
 from lit_compacter.tasks.glue import GLUE_TASKS
 from lit_compacter.tasks.superglue import SUPERGLUE_TASKS
 from lit_compacter.tasks.task import Task
 
-__all__ = ["OWN", "TASKS", "Task", "find_task"]
+__all__ = ["CUSTOM", "TASKS", "Task", "find_task"]
 
 TASKS: dict[str, Task] = {task.name: task for task in (*GLUE_TASKS, *SUPERGLUE_TASKS)}
 
@@ -19,13 +19,13 @@ def find_task(options: DataOptions) -> Task:
         UserError: There is none of that name, and the message proposes the nearest; or an option does not fit it.
     """
     name = options.task
-    if name == OWN:
-        return own_task(options)
+    if name == CUSTOM:
+        return custom_task(options)
     if name not in TASKS:
-        known = ", ".join((*TASKS, OWN))
+        known = ", ".join((*TASKS, CUSTOM))
         raise UserError(f"unknown task {name!r} (data.task); expected one of {known}{did_you_mean(name, TASKS)}")
-    if given := only_of_own(options):
-        raise UserError(f"data.{given} is an option of task {OWN} and not of {name}")
+    if given := first_custom_option(options):
+        raise UserError(f"data.{given} is an option of task {CUSTOM} and not of {name}")
     task, trained_on = TASKS[name], options.trained_on
     if trained_on is None or not task.trained_on:
         return task

@@ -20,28 +20,28 @@ class Answer(ABC):
     kind: ClassVar[str]
 
     @abstractmethod
-    def read(self, label: Any) -> Any:
+    def parse_label(self, label: Any) -> Any:
         """A label as files have it → a plain value, None where it is not known.
 
         Raises:
             ValueError: It is none; the message says what is expected.
         """
 
-    def read_hub(self, label: Any) -> Any:
+    def parse_hub_label(self, label: Any) -> Any:
         """A label as the hub has it → as files have it."""
         return label
 
     @abstractmethod
-    def targets(self, label: Any) -> list[str]:
+    def target_texts(self, label: Any) -> list[str]:
         """Every text that answers the row rightly; the first is the one to learn."""
 
     @abstractmethod
-    def official(self, text: str) -> Any:
+    def to_submission(self, text: str) -> Any:
         """A generated text as the benchmark writes it, None where it is no answer."""
 
     @property
     @abstractmethod
-    def default(self) -> str:
+    def default_target(self) -> str:
         """A target, for where nothing is known."""
 
     @abstractmethod
@@ -62,46 +62,46 @@ class Labels(Valued):
     """One of a few labels.
 
     Attributes:
-        words: As files spell them (a JSON true is "true"), in the order of the hub's class ids.
-        texts: The target of each. Default: its index, as in the paper's code.
-        written: How the leaderboard's file has each. Default: `words`.
+        names: As files spell them (a JSON true is "true"), in the order of the hub's class ids.
+        targets: The target of each. Default: its index, as in the paper's code.
+        submission_values: How the leaderboard's file has each. Default: `names`.
     """
 
-    words: tuple[str, ...]
-    texts: tuple[str, ...] = ()
-    written: tuple[Any, ...] = ()
+    names: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+    submission_values: tuple[Any, ...] = ()
     kind = "labels"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "texts", self.texts or tuple(str(index) for index in range(len(self.words))))
-        object.__setattr__(self, "written", self.written or self.words)
+        object.__setattr__(self, "targets", self.targets or tuple(str(index) for index in range(len(self.names))))
+        object.__setattr__(self, "submission_values", self.submission_values or self.names)
 
-    def read(self, label: Any) -> str | None:
-        if label is None or (label in ("", -1, "-1") and plain(label) not in self.words):
+    def parse_label(self, label: Any) -> str | None:
+        if label is None or (label in ("", -1, "-1") and plain(label) not in self.names):
             return None
-        word = plain(label)
-        if word not in self.words:
-            raise ValueError(f"one of {', '.join(self.words)}")
-        return word
+        name = plain(label)
+        if name not in self.names:
+            raise ValueError(f"one of {', '.join(self.names)}")
+        return name
 
-    def read_hub(self, label: int) -> str | None:
-        return self.words[label] if label >= 0 else None
+    def parse_hub_label(self, label: int) -> str | None:
+        return self.names[label] if label >= 0 else None
 
-    def targets(self, label: str | None) -> list[str]:
-        return [] if label is None else [self.texts[self.words.index(label)]]
+    def target_texts(self, label: str | None) -> list[str]:
+        return [] if label is None else [self.targets[self.names.index(label)]]
 
     def value(self, text: str) -> float:
-        return self.texts.index(text.strip()) if text.strip() in self.texts else INVALID
+        return self.targets.index(text.strip()) if text.strip() in self.targets else INVALID
 
-    def official(self, text: str) -> Any:
-        return self.written[self.texts.index(text.strip())] if text.strip() in self.texts else None
+    def to_submission(self, text: str) -> Any:
+        return self.submission_values[self.targets.index(text.strip())] if text.strip() in self.targets else None
 
     @property
-    def default(self) -> str:
-        return self.texts[0]
+    def default_target(self) -> str:
+        return self.targets[0]
 
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
-        return 1 + max(len(ids) for ids in tokenizer(list(self.texts)).input_ids)
+        return 1 + max(len(ids) for ids in tokenizer(list(self.targets)).input_ids)
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,18 @@ class Number(Valued):
     invalid: float | None = None
     kind = "numbers"
 
-    def read(self, label: Any) -> float | None:
+    def parse_label(self, label: Any) -> float | None:
         if label is None or label == "":
             return None
         if (number := _number(label)) is None:
             raise ValueError("a number")
         return number
 
-    def read_hub(self, label: float) -> float | None:
+    def parse_hub_label(self, label: float) -> float | None:
         # −1 in STS-B's test set. The hub keeps 32 bits: 3.7 must come out as the file's 3.7, or ties round otherwise.
         return None if label == -1 else round(label, 3)
 
-    def targets(self, label: float | None) -> list[str]:
+    def target_texts(self, label: float | None) -> list[str]:
         if label is None:
             return []
         return [f"{label:.15g}" if self.steps is None else f"{round(label * self.steps) / self.steps:.1f}"]
@@ -141,11 +141,11 @@ class Number(Valued):
             return math.nan if self.invalid is None else self.invalid
         return number
 
-    def official(self, text: str) -> float | None:
+    def to_submission(self, text: str) -> float | None:
         return _number(text)
 
     @property
-    def default(self) -> str:
+    def default_target(self) -> str:
         return "0"
 
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -158,20 +158,20 @@ class Text(Answer):
 
     kind = "text"
 
-    def read(self, label: Any) -> list[str] | None:
+    def parse_label(self, label: Any) -> list[str] | None:
         texts = [text for text in (label if isinstance(label, list) else [label]) if text not in (None, "")]
         if not all(isinstance(text, str | int | float) for text in texts):
             raise ValueError("a text or a list of texts")
         return [plain(text) for text in texts] or None
 
-    def targets(self, label: Sequence[str] | None) -> list[str]:
+    def target_texts(self, label: Sequence[str] | None) -> list[str]:
         return list(label or ())
 
-    def official(self, text: str) -> str:
+    def to_submission(self, text: str) -> str:
         return text.strip()
 
     @property
-    def default(self) -> str:
+    def default_target(self) -> str:
         return ""
 
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -1,4 +1,4 @@
-"""The user's own task, without code: files, a template over their columns, and the column that holds the answer."""
+"""A custom task without code: files, a template over their columns, and the column that holds the answer."""
 
 import filecmp
 import warnings
@@ -9,17 +9,17 @@ from lit_compacter.data.sources import Files
 from lit_compacter.errors import UserError
 from lit_compacter.tasks.answers import Answer, Labels, Number, Text, plain
 from lit_compacter.tasks.metrics import METRICS
-from lit_compacter.tasks.splits import as_given
+from lit_compacter.tasks.splits import official
 from lit_compacter.tasks.task import SCALAR, Task
 from lit_compacter.tasks.templates import Template
 
-OWN = "text2text"
+CUSTOM = "text2text"
 OPTIONS = ("train_file", "validation_file", "test_file", "source", "target", "labels", "metrics")
-PAIRED = "gender_parity"  # would be 1 whatever the model answers
+PAIRED = "gender_parity"  # needs pairs of rows, which custom tasks do not have
 DEFAULT_METRICS = {"labels": ("accuracy",), "numbers": ("pearson", "spearman"), "text": ("exact_match", "f1")}
 
 
-def own_task(options: DataOptions) -> Task:
+def custom_task(options: DataOptions) -> Task:
     """The task that `source`, `target`, `labels` and `metrics` describe.
 
     Raises:
@@ -28,26 +28,28 @@ def own_task(options: DataOptions) -> Task:
     if not options.source or not options.target:
         example = '--data.source "question: {question} context: {context}"'
         needed = "--data.target, the column of the answer" if options.source else f"a template of the input: {example}"
-        raise UserError(f"task {OWN} needs {needed}")
+        raise UserError(f"task {CUSTOM} needs {needed}")
     if PAIRED in (options.metrics or ()):
-        raise UserError(f"metric {PAIRED} compares the two rows of a pair; rows of {OWN} have no pairs: leave it out")
+        raise UserError(
+            f"metric {PAIRED} compares the two rows of a pair; rows of {CUSTOM} have no pairs: leave it out"
+        )
     template = Template(options.source)
     answer = _answer(options)
     names = {split: getattr(options, f"{split}_file") for split in ("train", "validation", "test")}
     return Task(
-        OWN,
+        CUSTOM,
         template=template,
         answer=answer,
         metrics=tuple(options.metrics or DEFAULT_METRICS[answer.kind]),
         files=Files(folder="", names=names),
         columns=dict.fromkeys(template.columns, SCALAR),
         label=options.target,
-        split=as_given,
+        split=official,
         hint="; data.source and data.target name the columns",
     )
 
 
-def only_of_own(options: DataOptions) -> str | None:
+def first_custom_option(options: DataOptions) -> str | None:
     """An option that is given and that only this task has."""
     return next((name for name in OPTIONS if getattr(options, name) is not None), None)
 
@@ -67,8 +69,8 @@ def _answer(options: DataOptions) -> Answer:
     if options.labels is not None:
         if any(isinstance(label, bool) for label in options.labels):
             raise UserError('data.labels: YAML reads yes, no, true and false as booleans; quote them: ["yes", "no"]')
-        words = tuple(map(plain, options.labels))
-        if len(set(words)) < max(2, len(words)):
-            raise UserError(f"data.labels are {', '.join(words) or 'none'}; expected two or more, all different")
-        return Labels(words, texts=words)
+        names = tuple(map(plain, options.labels))
+        if len(set(names)) < max(2, len(names)):
+            raise UserError(f"data.labels are {', '.join(names) or 'none'}; expected two or more, all different")
+        return Labels(names, targets=names)
     return Number() if set(options.metrics or ()) & METRICS["numbers"].keys() else Text()

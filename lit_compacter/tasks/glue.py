@@ -4,7 +4,7 @@ from typing import Any
 
 from lit_compacter.data.sources import tsv
 from lit_compacter.tasks.answers import Labels, Number
-from lit_compacter.tasks.splits import carve, matched, mismatched, only_test
+from lit_compacter.tasks.splits import holdout_from_train, mnli_matched, mnli_mismatched, only_test
 from lit_compacter.tasks.task import Task
 from lit_compacter.tasks.templates import fields
 
@@ -40,7 +40,7 @@ GLUE_TASKS = (
         template=fields("sentence"),
         answer=BINARY,
         metrics=("accuracy",),
-        split=carve,
+        split=holdout_from_train,
     ),
     _glue(
         "mrpc",
@@ -57,7 +57,7 @@ GLUE_TASKS = (
         template=fields("question1", "question2"),
         answer=BINARY,
         metrics=("accuracy", "f1"),
-        split=carve,
+        split=holdout_from_train,
     ),
     _glue(
         "stsb",
@@ -80,8 +80,8 @@ GLUE_TASKS = (
         template=fields("premise", "hypothesis"),
         answer=NLI,
         metrics=("accuracy",),
-        split=mismatched,
-        official=matched,
+        split=mnli_mismatched,
+        official_split=mnli_matched,
         leaderboard={"test_matched": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv"},
     ),
     _glue(
@@ -90,7 +90,7 @@ GLUE_TASKS = (
         template=fields("question", "sentence"),
         answer=ENTAILMENT,
         metrics=("accuracy",),
-        split=carve,
+        split=holdout_from_train,
     ),
     _glue(
         "rte",
@@ -118,7 +118,7 @@ GLUE_TASKS = (
         answer=NLI,
         metrics=("matthews",),
         split=only_test,
-        official=only_test,
+        official_split=only_test,
         trained_on=("mnli",),
     ),
 )

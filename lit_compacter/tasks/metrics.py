@@ -148,7 +148,7 @@ def check_metrics(answer: Answer, names: Sequence[str]) -> None:
             every = {metric for known in METRICS.values() for metric in known}
             hint = "" if name in every else did_you_mean(name, every)
             raise UserError(f"metric {name!r} does not fit answers that are {answer.kind}; there are {expected}{hint}")
-    if "f1" in names and isinstance(answer, Labels) and len(answer.words) != 2:
+    if "f1" in names and isinstance(answer, Labels) and len(answer.names) != 2:
         raise UserError("metric f1 is for two labels; expected macro_f1 for more")
 
 
@@ -206,7 +206,7 @@ class AnswerMetrics(Metric):
         if not isinstance(self.answer, Valued):
             values = dict(zip(self.scores, (column.mean() for column in columns), strict=True))
         else:
-            classes = len(self.answer.words) if isinstance(self.answer, Labels) else 0
+            classes = len(self.answer.names) if isinstance(self.answer, Labels) else 0
             predictions, targets = (column.long() if classes else column for column in columns)
             compared = Values(predictions, targets, dim_zero_cat(self.groups).cpu()[once], classes)
             values = {name: score(compared) for name, score in self.scores.items()}
@@ -219,7 +219,7 @@ class AnswerMetrics(Metric):
 
     def _example(self, prediction: str, targets: Sequence[str]) -> list[float]:
         """Whether the prediction is valid, then each text metric's score, or the values to compare."""
-        valid = float(self.answer.official(prediction) is not None)
+        valid = float(self.answer.to_submission(prediction) is not None)
         if isinstance(self.answer, Valued):
             return [valid, self.answer.value(prediction), self.answer.value(targets[0])]
         return [valid, *(score(prediction, targets) for score in self.scores.values())]

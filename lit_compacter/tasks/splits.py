@@ -9,59 +9,59 @@ from lit_compacter.data.sources import Row
 from lit_compacter.errors import UserError
 
 T = TypeVar("T")
-Role: TypeAlias = Literal["train", "validation", "test"]
-Load: TypeAlias = Callable[[str], list[Row]]  # official split name → its rows
-Split: TypeAlias = Callable[[Role, Load, int], list[Row]]  # role, load, seed → the role's rows
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+LoadSplit: TypeAlias = Callable[[str], list[Row]]  # official split name → its rows
+Splitter: TypeAlias = Callable[[SplitName, LoadSplit, int], list[Row]]  # split, load, seed → the split's rows
 
 
-CARVED = 1000  # training rows that validate a large task; of a sample of it no more than a tenth
+HOLDOUT_SIZE = 1000  # training rows that validate a large task; of a sample of it no more than a tenth
 
 
-def carve(role: Role, load: Load, seed: int) -> list[Row]:
+def holdout_from_train(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """For large tasks: the first 1,000 of the shuffled training rows validate, the official validation set tests."""
-    if role == "test":
+    if split == "test":
         return load("validation")
     rows = shuffled(load("train"), seed)
-    carved = min(CARVED, max(1, len(rows) // 10))
-    return rows[:carved] if role == "validation" else rows[carved:]
+    carved = min(HOLDOUT_SIZE, max(1, len(rows) // 10))
+    return rows[:carved] if split == "validation" else rows[carved:]
 
 
-def halve(role: Role, load: Load, seed: int) -> list[Row]:
+def halve_validation(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """For small tasks: the official validation set, shuffled, is cut in two; its first half validates, the rest tests.
 
     The official test set has no labels. `torch.randperm` under `seed`, as in the reference, so its halves are ours.
     Rows of one group, such as the answers to one question, stay together and in order: groups are what is halved.
     """
-    if role == "train":
+    if split == "train":
         return load("train")
     groups: dict[object, list[Row]] = {}
     for number, row in enumerate(load("validation")):
         groups.setdefault(number if row.group is None else row.group, []).append(row)
     order = shuffled(list(groups.values()), seed)
     half = len(order) // 2
-    return [row for group in (order[:half] if role == "validation" else order[half:]) for row in group]
+    return [row for group in (order[:half] if split == "validation" else order[half:]) for row in group]
 
 
-def as_given(role: Role, load: Load, seed: int) -> list[Row]:
+def official(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """The official splits."""
-    return load(role)
+    return load(split)
 
 
-def mismatched(role: Role, load: Load, seed: int) -> list[Row]:
+def mnli_mismatched(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """For MNLI: the mismatched validation set validates, the matched one tests."""
-    return load({"train": "train", "validation": "validation_mismatched", "test": "validation_matched"}[role])
+    return load({"train": "train", "validation": "validation_mismatched", "test": "validation_matched"}[split])
 
 
-def matched(role: Role, load: Load, seed: int) -> list[Row]:
+def mnli_matched(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """MNLI's official splits: the matched ones."""
-    return load("train" if role == "train" else f"{role}_matched")
+    return load("train" if split == "train" else f"{split}_matched")
 
 
-def only_test(role: Role, load: Load, seed: int) -> list[Row]:
+def only_test(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
     """For diagnostic sets."""
-    if role != "test":
+    if split != "test":
         raise UserError(
-            f"a diagnostic set has no {role} rows: evaluate a model that was trained on another task, "
+            f"a diagnostic set has no {split} rows: evaluate a model that was trained on another task, "
             "with test or predict and --ckpt_path"
         )
     return load("test")

@@ -7,16 +7,16 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from lit_compacter.data.readers import Raw
+from lit_compacter.data.readers import RawRow
 from lit_compacter.data.sources import Row, jsonl
 from lit_compacter.tasks.answers import Labels, Text
 from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
-from lit_compacter.tasks.splits import carve, only_test
+from lit_compacter.tasks.splits import holdout_from_train, only_test
 from lit_compacter.tasks.task import INDEX, TEXT, TEXTS, Task
 from lit_compacter.tasks.templates import fields
 
 BOOLEAN = Labels(("false", "true"))
-ZERO_ONE = Labels(("0", "1"), written=(0, 1))
+ZERO_ONE = Labels(("0", "1"), submission_values=(0, 1))
 
 
 def _superglue(name: str, folder: str, **task: Any) -> Task:
@@ -31,16 +31,16 @@ def _superglue(name: str, folder: str, **task: Any) -> Task:
 
 
 def _diagnostic(name: str, folder: str, **task: Any) -> Task:
-    """A labelled test set for models trained on RTE."""
+    """A labeled test set for models trained on RTE."""
     files = jsonl(folder, {"test": f"{folder}.jsonl"})
-    options: dict[str, Any] = {"split": only_test, "official": only_test, "trained_on": ("rte", "superglue-rte")}
+    options: dict[str, Any] = {"split": only_test, "official_split": only_test, "trained_on": ("rte", "superglue-rte")}
     return _superglue(name, folder, files=files, answer=ENTAILMENT, **options, **task)
 
 
 # MultiRC: each answer to a question about a paragraph is judged by itself
 
 
-def multirc_rows(official: Raw) -> Iterator[Raw]:
+def multirc_rows(official: RawRow) -> Iterator[RawRow]:
     """One row per answer of a paragraph's questions."""
     for question in official["passage"]["questions"]:
         for answer in question["answers"]:
@@ -68,7 +68,7 @@ def without_markup(text: str) -> str:
 # ReCoRD: which entity of the passage stands at the query's @placeholder?
 
 
-def record_rows(official: Raw) -> Iterator[Raw]:
+def record_rows(official: RawRow) -> Iterator[RawRow]:
     """One row per query about a passage."""
     passage = official["passage"]
     entities = [passage["text"][entity["start"] : entity["end"] + 1] for entity in passage["entities"]]
@@ -185,7 +185,7 @@ SUPERGLUE_TASKS = (
         template=fields("query", "entities", "passage"),
         answer=Text(),
         metrics=("squad_f1", "squad_em"),
-        split=carve,
+        split=holdout_from_train,
     ),
     _superglue(
         "superglue-rte",
@@ -209,7 +209,7 @@ SUPERGLUE_TASKS = (
         columns={"text": TEXT, "span1_index": INDEX, "span1_text": TEXT, "span2_index": INDEX, "span2_text": TEXT},
         prepare=prepare_wsc,
         template=fields("text"),
-        answer=Labels(("false", "true"), written=("False", "True")),
+        answer=Labels(("false", "true"), submission_values=("False", "True")),
         metrics=("accuracy",),
     ),
     _diagnostic("axb", "AX-b", template=SENTENCES, metrics=("matthews",)),

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lit_compacter.data.readers import Raw
+from lit_compacter.data.readers import RawRow
 from lit_compacter.data.sources import Files, Row
 from lit_compacter.tasks.answers import Answer, plain
 from lit_compacter.tasks.metrics import check_metrics
-from lit_compacter.tasks.splits import Split, as_given, halve
+from lit_compacter.tasks.splits import Splitter, halve_validation, official
 from lit_compacter.tasks.templates import Template
 
 # What a column can be, as a message says it, and how to tell.
@@ -37,8 +37,8 @@ class Task:
         idx: The column that holds the benchmark's own number for the row. Default: rows are counted from 0.
         prepare: Makes the columns that the template names, and `group` where rows belong together.
         split: Makes train, validation and test in the paper's way.
-        official: The same in the benchmark's own.
-        leaderboard: Unlabelled official split → the file that the benchmark's leaderboard takes for it.
+        official_split: The same in the benchmark's own.
+        leaderboard: Unlabeled official split → the file that the benchmark's leaderboard takes for it.
         trained_on: Tasks whose models this diagnostic set is for; their form is used.
         prefix: What `data.add_task_name` puts before the input. Default: the name.
         hint: What a message about an absent column adds.
@@ -54,8 +54,8 @@ class Task:
     label: str = "label"
     idx: str | None = None
     prepare: Callable[[Row], Row] = lambda row: row
-    split: Split = halve
-    official: Split = as_given
+    split: Splitter = halve_validation
+    official_split: Splitter = official
     leaderboard: Mapping[str, str] = field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     prefix: str = ""
@@ -66,7 +66,7 @@ class Task:
         object.__setattr__(self, "columns", self.columns or dict.fromkeys(self.template.columns, TEXT))
         object.__setattr__(self, "prefix", self.prefix or self.name)
 
-    def row(self, raw: Raw, idx: Any) -> Row:
+    def row(self, raw: RawRow, idx: Any) -> Row:
         """A row of the hub's shape → a row. Of `raw` only `columns` and `label` are read.
 
         Raises:
@@ -79,31 +79,31 @@ class Task:
                 raise ValueError(f"{name} is {plain(raw[name])}; expected {kind}")
         label = raw.get(self.label)
         try:
-            known = self.answer.read(label)
+            known = self.answer.parse_label(label)
         except ValueError as error:
             raise ValueError(f"{self.label} is {plain(label)}; expected {error}") from error
         return self.prepare(Row({name: raw[name] for name in self.columns}, known, idx))
 
-    def absent(self, name: str, raw: Raw) -> str:
+    def absent(self, name: str, raw: RawRow) -> str:
         """What a message says of a column that a row lacks."""
         return f"no field {name!r}; found {', '.join(map(repr, raw)) or 'no fields'}{self.hint}"
 
-    def from_hub(self, raw: Raw) -> Raw:
+    def from_hub(self, raw: RawRow) -> RawRow:
         """A row of the hub, its label as files have it."""
-        return raw | {self.label: self.answer.read_hub(raw[self.label])}
+        return raw | {self.label: self.answer.parse_hub_label(raw[self.label])}
 
-    def pieces(self, row: Row, add_task_name: bool = False) -> list[str]:
+    def segments(self, row: Row, add_task_name: bool = False) -> list[str]:
         """The model's input: literal and column texts in turn."""
-        first, *others = self.template.pieces(row.columns)
+        first, *others = self.template.segments(row.columns)
         return [f"{self.prefix} {first}" if add_task_name else first, *others]
 
     def source(self, row: Row, add_task_name: bool = False) -> str:
         """The model's input text."""
-        return "".join(self.pieces(row, add_task_name))
+        return "".join(self.segments(row, add_task_name))
 
     def targets(self, row: Row) -> list[str]:
         """Every text that answers the row rightly; none where that is not known."""
-        return self.answer.targets(row.label)
+        return self.answer.target_texts(row.label)
 
     def in_form_of(self, other: "Task") -> "Task":
         """The diagnostic set as rows of the task that the model was trained on."""

@@ -36,12 +36,12 @@ class Template:
             raise UserError(f"template {text!r} names no column; expected one or more in braces, as in {{name}}")
         self.literals, self.columns = tuple(literals), tuple(columns)
 
-    def pieces(self, row: Mapping[str, Any]) -> list[str]:
+    def segments(self, row: Mapping[str, Any]) -> list[str]:
         """Literal and column texts in turn, beginning and ending with a literal; joined they are the input."""
-        pieces = [self.literals[0]]
+        segments = [self.literals[0]]
         for name, literal in zip(self.columns, self.literals[1:], strict=True):
-            pieces += [plain(row[name]), literal]
-        return pieces
+            segments += [plain(row[name]), literal]
+        return segments
 
     def over(self, columns: tuple[str, ...]) -> "Template":
         """The same text around other columns."""

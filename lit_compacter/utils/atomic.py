@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: nobody finds half of one under its name."""
+"""Files that are complete or absent: nobody finds half of one under its name."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from uuid import uuid4
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to: at the end it is renamed to it, in place of what was there.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` to write to; at the end rename it to `path`, replacing what was there.
 
-    Where the end is not reached it is removed; for what a killed process leaves there is `remove_unfinished`.
+    On an exception the temporary file is removed. `remove_unfinished` removes what a killed process has left.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
@@ -22,6 +22,6 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left in a folder that is this process's alone."""
+    """Remove temporary files of killed processes. Only for a folder that no other process writes to."""
     for temporary in folder.glob(".*.tmp"):
         temporary.unlink()

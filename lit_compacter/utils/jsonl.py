@@ -1,14 +1,14 @@
-"""Logs of one JSON object a line, to which runs append."""
+"""Logs with one JSON object per line, to which runs append."""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
-def append_record(path: Path, record: dict[str, Any]) -> None:
-    """Append a line, on a new one even where a killed process has left a part of a line."""
+def append_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one line. It starts on a new line even if a killed process has left an incomplete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         if file.seek(0, os.SEEK_END):
@@ -19,7 +19,7 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a log, without parts of lines; none where there is no such file."""
+    """The records of a log without incomplete lines; none if there is no file."""
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             yield json.loads(line)

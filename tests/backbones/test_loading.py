@@ -69,7 +69,7 @@ def edited(folder: Path, change: Callable[[bytes], bytes]) -> None:
 
 # What is done to a folder that held a whole model → what is said of it.
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut": (lambda folder: edited(folder, lambda b: b[:1000]), "cannot load the model"),
+    "num_truncated": (lambda folder: edited(folder, lambda b: b[:1000]), "cannot load the model"),
     "another header": (lambda folder: edited(folder, lambda b: b"\xff" * 8 + b[8:]), "cannot load the model"),
     "renamed": (
         lambda folder: edited(folder, lambda b: b.replace(b"SelfAttention.q", b"SelfAttention.x", 1)),
@@ -90,10 +90,6 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: configured(folder, is_encoder_decoder=False),
         "is_encoder_decoder False; expected",
     ),
-    "no numbers": (
-        lambda folder: small_t5_of(float("nan")).save_pretrained(folder),
-        "hold numbers that are not finite, first in shared.weight",
-    ),
     "no number": (lambda folder: configured(folder, d_model="wide"), "'d_model': TypeError: Field 'd_model' expected"),
     "no config": (lambda folder: (folder / "config.json").write_text("[]"), "cannot load the model"),
 }
@@ -112,7 +108,7 @@ def test_no_part_of_a_model_is_random(case: str, tmp_path: Path) -> None:
 def test_weights_that_the_config_leaves_out(tmp_path: Path) -> None:
     small_t5().save_pretrained(tmp_path)
     configured(tmp_path, num_layers=1)
-    with pytest.warns(UserWarning, match=r"weights that its config.json leaves out: encoder.block.1.* \(8 in all\)"):
+    with pytest.warns(UserWarning, match=r"weights that its config.json does not use: encoder.block.1.* \(8 in all\)"):
         load_backbone(str(tmp_path))
 
 

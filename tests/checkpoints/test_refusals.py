@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 import torch
 from filelock import FileLock
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.format import METADATA_KEY
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
-from tests.command_line import command, error
+from tests.command_line import command, error, send_signal
 from tests.conftest import DEMO, TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("_project_root")
 
 def changed(trained: Path, path: Path, **parts: Any) -> str:
     """--ckpt_path of the run's last checkpoint, with `parts` in place of its own."""
-    torch.save(checkpoint.read(trained / "checkpoints/last.ckpt") | parts, path)
+    torch.save(read_checkpoint(trained / "checkpoints/last.ckpt") | parts, path)
     return f"--ckpt_path={path}"
 
 
@@ -84,13 +86,13 @@ def test_a_truncated_checkpoint(trained: Path, tmp_path: Path, capsys: pytest.Ca
     half = tmp_path / "half.ckpt"
     half.write_bytes(whole[: len(whole) // 2])
     for verb in ("fit", "test"):
-        assert "is not a whole checkpoint" in error(capsys, *command(verb, tmp_path / "more", f"--ckpt_path={half}"))
+        assert "is not a complete checkpoint" in error(capsys, *command(verb, tmp_path / "more", f"--ckpt_path={half}"))
 
 
 def test_a_checkpoint_cannot_choose_what_is_imported(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    state: dict[str, Any] = checkpoint.read(trained / "checkpoints/last.ckpt")
+    state: dict[str, Any] = read_checkpoint(trained / "checkpoints/last.ckpt")
     state["lit_compacter"]["method"] = "os.system"
     torch.save(state, tmp_path / "x.ckpt")
     message = error(capsys, *command("test", tmp_path / "more", f"--ckpt_path={tmp_path / 'x.ckpt'}"))
@@ -100,48 +102,23 @@ def test_a_checkpoint_cannot_choose_what_is_imported(
 def test_a_checkpoint_that_holds_something_else(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole, and of this program, but not what a run can go on from."""
-    state = checkpoint.read(trained / "checkpoints/last.ckpt")
-    block, loops, (optimizer,) = state[checkpoint.BLOCK], state["loops"], state["optimizer_states"]
+    """Undamaged and of this program, but not what a run can resume from."""
+    state = read_checkpoint(trained / "checkpoints/last.ckpt")
+    metadata = state[METADATA_KEY]
     for message, parts in {
-        "is damaged: a run cannot go on from what it holds (ValueError": {
-            "optimizer_states": [optimizer | {"param_groups": []}]
-        },
-        "is damaged: a run cannot go on from what it holds (KeyError": {"loops": loops | {"fit_loop": {}}},
-        "is damaged: a run cannot go on from what it holds (ZeroDivisionError": {
-            "optimizer_states": [optimizer | {"param_groups": [optimizer["param_groups"][0] | {"initial_lr": 0}]}]
-        },
-        "block have another form": {checkpoint.BLOCK: block | {"method": ["Compacter"]}},
-        "inputs x=1": {checkpoint.BLOCK: block | {"inputs": block["inputs"] | {"x": 1}}},
+        "inputs x=1": {METADATA_KEY: metadata | {"inputs": metadata["inputs"] | {"x": 1}}},
         "numbers that are not finite": {"state_dict": {n: t * float("nan") for n, t in state["state_dict"].items()}},
-        "of torch.int64 in it": {"state_dict": {n: t.long() for n, t in state["state_dict"].items()}},
         "lacks optimizer_states: it is for evaluation only": {"optimizer_states": []},
-        "lacks callbacks": {"callbacks": {}},
-        "exp_avg of the optimizer's tensor 0 does not fit": {
-            "optimizer_states": [optimizer | {"state": {0: optimizer["state"][0] | {"exp_avg": torch.ones(7)}}}]
-        },
-        "exp_avg_sq of the optimizer's tensor 0 does not fit": {
-            "optimizer_states": [
-                optimizer
-                | {"state": {0: {n: t * float("inf") ** (n == "exp_avg_sq") for n, t in optimizer["state"][0].items()}}}
-            ]
-        },
     }.items():
         ckpt = changed(trained, tmp_path / "x.ckpt", **parts)
         assert message in error(capsys, *command("fit", tmp_path / "more", "--trainer.max_epochs=2", ckpt))
         assert not list((tmp_path / "more").iterdir())
 
 
-def test_inputs_that_are_no_options(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    block = checkpoint.read(trained / "checkpoints/last.ckpt")[checkpoint.BLOCK] | {"inputs": {"x": 1}}
-    ckpt = changed(trained, tmp_path / "x.ckpt", **{checkpoint.BLOCK: block})
-    assert "'inputs' has x, which is no option" in error(capsys, *command("test", tmp_path / "more", ckpt))
-
-
 def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lit_compacter.checkpoints.callbacks.LastCheckpoint._stop", lambda *_: True)
+    send_signal(monkeypatch, "training_step", signal.SIGUSR1)
     with pytest.raises(SystemExit):
         main(command("fit", tmp_path, "--run_name=run", "--trainer.limit_train_batches=4"))
     monkeypatch.undo()
@@ -151,7 +128,7 @@ def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
     shutil.copy(DEMO / "RTE/dev.tsv", tmp_path / "RTE")
     for option, message in (
         (f"--data.data_dir={tmp_path}", "the training rows have changed since the checkpoint (2,000 rows then, 2,000 "),
-        ("--seed_everything=7", "of the middle of an epoch with seed_everything 42, this run has 7; keep it"),
+        ("--seed_everything=7", "from the middle of an epoch with seed_everything 42, this run has 7; keep it"),
         ("--data.batch_size=8", "with data.batch_size × processes 32, this run has 8; keep it"),
     ):
         assert message in error(capsys, *command("fit", tmp_path, "--run_name=run", "--ckpt_path=last", option))
@@ -160,17 +137,8 @@ def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
 def test_a_run_that_is_over_is_not_trained(trained: Path) -> None:
     with pytest.warns(
         UserWarning,
-        match="nothing was trained: the run was over at optimizer step 2, .* raise --trainer.max_epochs 1",
+        match="nothing was trained: the checkpoint is at optimizer step 2, .* raise --trainer.max_epochs 1",
     ):
-        main(command("fit", trained.parent, "--run_name=first", "--ckpt_path=last"))
-
-
-def test_last_is_looked_for_when_the_folder_is_ours(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another run, that trained in it when this one began to start, may have written it meanwhile."""
-    last = trained / "checkpoints/last.ckpt"
-    last.rename(hidden := last.with_name("hidden"))
-    monkeypatch.setattr("lit_compacter.results.run_dir._take", lambda folder: (hidden.rename(last), FileLock(last))[1])
-    with pytest.warns(UserWarning, match="nothing was trained"):
         main(command("fit", trained.parent, "--run_name=first", "--ckpt_path=last"))
 
 
@@ -178,7 +146,7 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path)
     def fit(callback: str, *more: str) -> int:
         options = ["--run_name=run", "--trainer.max_epochs=6", "--ckpt_path=last", "--data.max_train_samples=64", *more]
         main(command("fit", tmp_path, *options, f"--trainer.callbacks+={callback}"))
-        return int(checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"])
+        return int(read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"])
 
     stop = "{class_path: EarlyStopping, init_args: {monitor: val/invalid, patience: %d}}"
     never = "--model.learning_rate=1e-9"  # so that nothing gets better
@@ -191,5 +159,5 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path)
 def test_a_run_whose_time_is_over_says_so(tmp_path: Path) -> None:
     options = ["--run_name=run", "--trainer.max_epochs=99", "--ckpt_path=last", "--trainer.max_time=00:00:00:01"]
     main(command("fit", tmp_path, *options))
-    with pytest.warns(UserWarning, match="nothing was trained.* raise --trainer.max_time, the time of all starts"):
+    with pytest.warns(UserWarning, match="nothing was trained.* raise --trainer.max_time, which counts all starts"):
         main(command("fit", tmp_path, *options))

@@ -12,10 +12,10 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
+from lit_compacter.cli.configs import METHOD_NAMES
 from lit_compacter.cli.main import main
-from lit_compacter.cli.parser import METHOD_NAMES
-from lit_compacter.runtime.signals import INTERRUPTED, STOPPED
+from lit_compacter.runtime.signals import EXIT_INTERRUPTED, EXIT_RESUMABLE
 from tests.command_line import losses, run_cli
 from tests.conftest import ROOT, TINY
 from tests.long_runs import EPOCHS, command, start, wait_for_step
@@ -38,7 +38,7 @@ def assert_equal(one: Any, other: Any, path: str = "") -> None:
 
 def assert_same_end(whole: Path, resumed: Path) -> None:
     """Bit-identical tensors, optimizer, schedule, progress, best score and early stopping."""
-    one, other = (checkpoint.read(folder / "checkpoints/last.ckpt") for folder in (whole, resumed))
+    one, other = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (whole, resumed))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "lit_compacter"):
         assert_equal(one[part], other[part], part)
     for key, state in one["callbacks"].items():
@@ -65,14 +65,14 @@ MIDDLE = [
 def test_killed_and_resumed(more: list[str], tmp_path: Path) -> None:
     assert AutoConfig.from_pretrained(TINY).dropout_rate > 0
     subprocess.run(command(tmp_path, "whole", *more), cwd=ROOT, check=True, capture_output=True)
-    steps = checkpoint.read(tmp_path / "whole/checkpoints/last.ckpt")["global_step"]
+    steps = read_checkpoint(tmp_path / "whole/checkpoints/last.ckpt")["global_step"]
 
     again = command(tmp_path, "killed", "--ckpt_path=last", *more)  # one command for the first start and the second
     process = start(again)
     wait_for_step(tmp_path / "killed", steps // EPOCHS + 1)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    stopped_at = checkpoint.read(tmp_path / "killed/checkpoints/last.ckpt")["global_step"]
+    stopped_at = read_checkpoint(tmp_path / "killed/checkpoints/last.ckpt")["global_step"]
     assert 0 < stopped_at < steps, "it was stopped with training behind it and before it"
 
     subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
@@ -92,20 +92,20 @@ STOPS = [
 @pytest.mark.parametrize(("number", "more"), STOPS)
 def test_told_to_stop(number: signal.Signals, more: list[str], tmp_path: Path) -> None:
     """The first process is told; all save after the step at hand and end, one says how to go on."""
-    arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every=3", *more)
+    arguments = command(tmp_path, "run", "--ckpt_path=last", "--save_every_n_steps=3", *more)
     process = start(arguments)
     wait_for_step(tmp_path / "run", 3)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=120)
-    assert process.returncode == (INTERRUPTED if number == signal.SIGINT else STOPPED)
+    assert process.returncode == (EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_RESUMABLE)
     assert subprocess.run(["pgrep", "-g", str(process.pid)], stdout=subprocess.DEVNULL).returncode == 1, "all ended"
     told = stderr.splitlines()[-1]
-    step = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
+    step = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
     assert f"stopped by {number.name} after optimizer step {step};" in told and "--ckpt_path" in told
     assert 3 <= step < 8 * EPOCHS
     for _ in range(1 if more else 2):  # a run that is over stays so
         subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
-        assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 8 * EPOCHS
+        assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 8 * EPOCHS
 
 
 # What the methods' sizes become in the embedded model of width 64 and two blocks.
@@ -127,7 +127,7 @@ class Wholes:
         """The run's folder, how long it trained, and its options."""
         name = f"{method}-{processes}"
         options = ["--config", f"methods/{method}.yaml", *SIZES.get(method, []), "--data.batch_size=16"]
-        options += ["--save_every=2", "--trainer.val_check_interval=0.5", "--trainer.accumulate_grad_batches=1"]
+        options += ["--save_every_n_steps=2", "--trainer.val_check_interval=0.5", "--trainer.accumulate_grad_batches=1"]
         options += ["--trainer.devices=2", "--trainer.strategy=ddp"] if processes == 2 else []
         if name not in self.seconds:
             subprocess.run(command(self.root, name, *options), cwd=ROOT, check=True, capture_output=True)
@@ -150,7 +150,7 @@ def test_killed_at_a_random_moment(number: int, wholes: Wholes, tmp_path: Path) 
     again = command(tmp_path, "killed", "--ckpt_path=last", *options)
     steps, last = EPOCHS * 8, tmp_path / "killed/checkpoints/last.ckpt"
     for config in ("config.yaml", "config-2.yaml"):
-        before = checkpoint.read(last)["global_step"] if last.exists() else 0
+        before = read_checkpoint(last)["global_step"] if last.exists() else 0
         process = start(again)
         while not (tmp_path / "killed" / config).exists():
             time.sleep(0.01)
@@ -169,13 +169,13 @@ def test_the_best_checkpoint_is_kept_when_the_folder_moves(tmp_path: Path) -> No
     """Into a folder of another path, and into a new folder."""
     short = ["--trainer.max_epochs=1", "--model.pretrained=false"]  # a random backbone: the score stays what it is
     main(command(tmp_path, "old", *short)[2:])
-    best = checkpoint.read(tmp_path / "old/checkpoints/best.ckpt")
+    best = read_checkpoint(tmp_path / "old/checkpoints/best.ckpt")
     (tmp_path / "old").rename(tmp_path / "moved")
     more = ["--trainer.max_epochs=2", "--model.pretrained=false", "--model.learning_rate=1e-9"]
     ckpt = f"--ckpt_path={tmp_path / 'moved/checkpoints/last.ckpt'}"
     for name in ("new", "moved"):
         main(command(tmp_path, name, *more, ckpt)[2:])
-        kept = checkpoint.read(tmp_path / name / "checkpoints/best.ckpt")
+        kept = read_checkpoint(tmp_path / name / "checkpoints/best.ckpt")
         assert_equal(best["state_dict"], kept["state_dict"])
 
 
@@ -185,7 +185,7 @@ def test_the_command_line_wins_over_the_optimizers_state(tmp_path: Path) -> None
     main(command(tmp_path, "run", "--trainer.max_epochs=1")[2:])
     more = ["--trainer.max_epochs=2", "--ckpt_path=last", "--model.learning_rate=1e-4", "--model.weight_decay=0.5"]
     main(command(tmp_path, "run", *more)[2:])
-    state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")
+    state = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
     (group,) = state["optimizer_states"][0]["param_groups"]
     assert group["initial_lr"] == 1e-4 and group["weight_decay"] == 0.5
     assert state["lr_schedulers"][0]["base_lrs"] == [1e-4]
@@ -208,7 +208,7 @@ def test_a_folder_is_taken_until_its_process_is_dead(tmp_path: Path) -> None:
     assert second.returncode == 2 and "another process trains in the run folder" in second.stderr
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    stopped_at = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
+    stopped_at = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"]
     third = start(arguments)
     wait_for_step(tmp_path / "run", stopped_at + 1)
     os.killpg(third.pid, signal.SIGKILL)

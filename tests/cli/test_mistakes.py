@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.module import T5Module
 from tests.command_line import command, error, run_cli
 from tests.conftest import TINY
@@ -26,9 +26,12 @@ MISTAKES = {
     "unknown method option": (["--model.method.phm_dims=2"], "did you mean 'phm_dim'?"),
     "AdapterHub's name of an option": (
         ["--model.method.bottleneck=24"],
-        "Compacter has no option 'bottleneck'; did you mean 'reduction'? (Compacter has reduction, ",
+        "Compacter has no option 'bottleneck'; did you mean 'reduction_factor'? (Compacter has reduction_factor, ",
     ),
-    "the paper's name of an option": (["--model.method.n=4"], "did you mean 'phm_dim'? (Compacter has phm_dim, rank"),
+    "the paper's name of an option": (
+        ["--model.method.n=4"],
+        "did you mean 'phm_dim'? (Compacter has phm_dim, ",
+    ),
     "another project's name of an option": (["--lr=0.1"], "no option 'lr'; did you mean 'model.learning_rate'?"),
     "the trainer's option by its own name": (["--num_train_epochs=3"], "did you mean 'trainer.max_epochs'?"),
     "seed": (["--seed=1"], "there is no option 'seed'; did you mean 'seed_everything'?"),
@@ -41,7 +44,7 @@ MISTAKES = {
     "unknown method": (["--model.method=Compactor"], "the methods are Compacter, Adapter"),
     "another method's option": (
         ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
-        "LayerNorms has no option 'rank'; it is an option of Compacter and LowRankAdapter",
+        "LayerNorms has no option 'rank'; it is an option of LowRankAdapter",
     ),
     "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
     "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
@@ -58,7 +61,10 @@ MISTAKES = {
     "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
     "no end": (["--trainer.max_epochs=-1"], "must have a beginning and an end"),
     "negative learning rate": (["--model.learning_rate=-1"], "model.learning_rate is -1; expected a number above 0"),
-    "a place that is none": (["--model.method.where=attn"], "method.where is attn; expected a list such as [a, b]"),
+    "a place that is none": (
+        ["--model.method.sublayers=attn"],
+        "method.sublayers is attn; expected a list such as [a, b]",
+    ),
     "layers that are none": (["--model.method.layers=all"], "method.layers is all; expected a list of int or null"),
     "null": (["--data.batch_size=null"], "data.batch_size is null; expected a whole number above 0"),
     "a word that is none": (["--model.method.init=he"], "method.init is he; expected xavier_uniform, xavier_normal or"),
@@ -75,19 +81,15 @@ MISTAKES = {
     "empty run name": (["--run_name="], "--run_name '' is not a folder name"),
     "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
-    "no validation": (["--trainer.check_val_every_n_epoch=0"], "check_val_every_n_epoch is 0; expected a number ab"),
-    "no interval": (["--trainer.val_check_interval=0"], "val_check_interval is 0; expected a number above 0"),
-    "an interval that never ends": (["--trainer.val_check_interval=99"], "less than or equal to the number of the tr"),
+    "an interval that never ends": (
+        ["--trainer.val_check_interval=99"],
+        "an epoch has 2 batches; expected a number up",
+    ),
     "no epochs": (["--trainer.max_epochs=0"], "trainer.max_epochs is 0: nothing would be trained"),
     "a GPU where there is none": (["--trainer.accelerator=cuda"], "without one use --trainer.accelerator cpu"),
     "a logger's folder that cannot be made": (
         ["--trainer.logger={class_path: CSVLogger, init_args: {save_dir: /dev/null/x}}"],
         "/dev/null/x: Not a directory; give another path",
-    ),
-    "no accumulation": (["--trainer.accumulate_grad_batches=0"], "accumulate_grad_batches is 0; expected a number ab"),
-    "a number too large": (
-        ["--trainer.max_epochs=99999999999"],
-        "is 99999999999; expected a number below 2,147,483,648",
     ),
     "no checkpoint's name": (["--ckpt_path="], "no checkpoint"),
     "a URL": (["--ckpt_path=https://example.com/x.ckpt"], "is a URL; download the file, then give its path"),
@@ -96,14 +98,8 @@ MISTAKES = {
     "a run name that is an option": (["--run_name=-x"], "--run_name '-x' is not a folder name"),
     "no run name to see": (["--run_name= "], "--run_name ' ' is not a folder name"),
     "bare bones": (["--trainer.barebones=true"], "trainer.barebones keeps no logs and no checkpoints"),
-    "a negative limit": (["--trainer.gradient_clip_val=-1"], "gradient_clip_val is -1; expected a number, 0 or more"),
-    "an infinite number": (["--model.learning_rate=inf"], "learning_rate is inf; expected a number below"),
     "a truth in place of a number": (["--model.learning_rate=yes"], "learning_rate is yes; expected a number above"),
     "a list in place of a class": (["--trainer.plugins=[1]"], "CheckpointIO, a LayerSync, a list of Union or null"),
-    "options of no class": (
-        ["--model.method={class_path: Compacter, dict_kwargs: {a: 1}}"],
-        "model.method.dict_kwargs is for classes that take any option; give init_args",
-    ),
     "an option that a callback refuses": (
         ["--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/score, mode: up}}"],
         "trainer: `mode` can be min, max, got up",
@@ -122,7 +118,7 @@ def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.Cap
 
 
 def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "for example: python main.py fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
+    assert "for example: lit-compacter fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
     message = error(capsys, "fti")
     assert "'fti' is none of fit, validate, test, predict, show; did you mean 'fit'?" in message
 
@@ -136,10 +132,9 @@ def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture
     file.write_text("modle:\n  learning_rate: 1.0\n")
     assert "did you mean 'model.learning_rate'?" in error(capsys, "fit", f"--config={file}")
     for content, message in (
-        ("data: {batch_size: null}", "data.batch_size is null; expected a whole number above 0"),
+        ("data: {batch_size: null}", "data.batch_size is null; expected a value, such as 100"),
         ("trainer: 2", "trainer is 2; expected its options, indented under it"),
         ("data: {batch_size: 1, batch_size: 2}", "batch_size is given twice in"),
-        ("data: &data {seed: *data}", "Circular reference"),
         ("- data", "holds no options; expected sections such as data: and model:"),
         ("model: {method: true}", "model.method is True; expected the name of a method, or class_path: its name"),
     ):
@@ -211,11 +206,11 @@ def test_out_of_memory(
 
 def test_training_that_diverges_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And leaves the checkpoint from before."""
-    options = ["--model.learning_rate=1e30", "--model.warmup_steps=0", "--save_every=1", "--run_name=run"]
+    options = ["--model.learning_rate=1e30", "--model.warmup_steps=0", "--save_every_n_steps=1", "--run_name=run"]
     message = error(capsys, *command("fit", tmp_path, *options))
     assert "training diverged: the gradient of optimizer step 2 is not finite" in message
     assert "--model.learning_rate" in message
-    state = checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")
+    state = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
     assert state["global_step"] == 1
     assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
 

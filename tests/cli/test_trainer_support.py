@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,10 +15,10 @@ import torch
 import yaml
 from pytorch_lightning import Trainer
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
 from lit_compacter.cli.trainer_support import REFUSED
-from tests.command_line import command, error, losses
+from tests.command_line import command, error, losses, send_signal
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("_project_root")
@@ -124,16 +125,16 @@ def test_callbacks_have_their_effects(tmp_path: Path, capsys: pytest.CaptureFixt
     assert rates[0] == rates[1]
     assert columns["DeviceStatsMonitor.on_train_batch_end/cpu_percent"]
     assert columns["train/samples"][-1] == str(8 * 32)
-    state = checkpoint.read(run / "checkpoints/last.ckpt")
+    state = read_checkpoint(run / "checkpoints/last.ckpt")
     assert any(name.startswith("Timer") for name in state["callbacks"])
     assert sorted(path.name for path in own.iterdir()) == [f"step={step}.ckpt" for step in range(1, 7)]
-    assert checkpoint.read(own / "step=2.ckpt")["state_dict"].keys() == state["state_dict"].keys()
+    assert read_checkpoint(own / "step=2.ckpt")["state_dict"].keys() == state["state_dict"].keys()
 
     main(command("fit", tmp_path, "--run_name=resumed", *length, *callbacks, f"--ckpt_path={own / 'step=2.ckpt'}"))
     whole = losses(run)
     assert losses(tmp_path / "resumed") == {step: whole[step] for step in range(2, 6)}
 
-    (words,) = re.findall(r"python main.py (test .*)", printed)
+    (words,) = re.findall(r"(?:python main.py|lit-compacter) (test .*)", printed)
     assert main(words.split()) is not None
 
 
@@ -199,19 +200,19 @@ def test_without_a_validation(
     main(command("fit", tmp_path, "--run_name=run", "--model.warmup_steps=0", option))
     assert not warned(recwarn)
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["last.ckpt"]
-    (words,) = re.findall(r"python main.py (test .* --ckpt_path last)\n", capsys.readouterr().out)
+    (words,) = re.findall(r"(?:python main.py|lit-compacter) (test .* --ckpt_path last)\n", capsys.readouterr().out)
     assert "test/score" in (main(words.split()) or {})
 
 
 def test_double_precision_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--trainer.precision=64-true", "--trainer.limit_train_batches=3", "--trainer.log_every_n_steps=1"]
     main(command("fit", tmp_path, "--run_name=whole", *options))
-    monkeypatch.setattr("lit_compacter.checkpoints.callbacks.LastCheckpoint._stop", lambda *_: True)
+    send_signal(monkeypatch, "training_step", signal.SIGUSR1)
     with pytest.raises(SystemExit):
         main(command("fit", tmp_path, "--run_name=run", *options))
     monkeypatch.undo()
-    assert checkpoint.read(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 1
+    assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 1
     main(command("fit", tmp_path, "--run_name=run", "--ckpt_path=last", *options))
-    ends = [checkpoint.read(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "run")]
+    ends = [read_checkpoint(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "run")]
     assert all(ends[0][name].dtype == torch.float64 for name in ends[0])
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

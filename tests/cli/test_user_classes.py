@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
 from tests.command_line import command, error
 from tests.conftest import ROOT
@@ -72,9 +72,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def printed_command(out: str) -> list[str]:
-    """The words after `python main.py` of the command that fit prints for its evaluation."""
-    (line,) = [line for line in out.splitlines() if line.startswith("test it: ")]
-    return shlex.split(line)[4:]
+    """The words after `lit-compacter` of the command that fit prints for its evaluation."""
+    (line,) = [line for line in out.splitlines() if line.startswith("test it: lit-compacter ")]
+    return shlex.split(line)[3:]
 
 
 QUICK = [*command("fit", Path("runs"))[3:], f"--data.data_dir={ROOT / 'data/demo'}"]
@@ -97,8 +97,8 @@ def test_every_verb(way: str, here: Path, capsys: pytest.CaptureFixture[str]) ->
     metrics = main(["fit", *named, *QUICK, "--run_name=run", "--data.batch_size=8"])
     assert metrics is not None and metrics["train/scale"] == 0.5
     fitted = capsys.readouterr().out
-    assert "SHOUTING fit" in fitted and "128 of 1.16 M parameters trained" in fitted
-    block = checkpoint.read("runs/run/checkpoints/best.ckpt")["lit_compacter"]
+    assert "SHOUTING fit" in fitted and "128 of 1.16 M parameters trainable" in fitted
+    block = read_checkpoint("runs/run/checkpoints/best.ckpt")["lit_compacter"]
     assert (block["method"], block["options"]) == ("mine.OneNorm", {"stack": "encoder"})
 
     main([*printed_command(fitted), "--trainer.limit_test_batches=1"])
@@ -108,7 +108,7 @@ def test_every_verb(way: str, here: Path, capsys: pytest.CaptureFixture[str]) ->
     main(["predict", *again, "--ckpt_path=last", "--data.loud=false"])
     assert "quiet predict" in capsys.readouterr().out
     main(["fit", *again, "--ckpt_path=last", "--trainer.max_epochs=2"])
-    assert checkpoint.read("runs/run/checkpoints/last.ckpt")["global_step"] == 4
+    assert read_checkpoint("runs/run/checkpoints/last.ckpt")["global_step"] == 4
     main(["show", "--config=runs/run/config.yaml"])
     assert "rte: 2,000 examples to train" in capsys.readouterr().out
 

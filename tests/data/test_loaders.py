@@ -7,25 +7,28 @@ import datasets
 import pytest
 import torch
 
-from lit_compacter.data.loaders import IGNORE, TrainingBatches
-from lit_compacter.data.samplers import LengthGroupedBatches
+from lit_compacter.data.collate import IGNORE_INDEX
+from lit_compacter.data.loaders import LoaderState, ResumableLoader
+from lit_compacter.data.samplers import LengthGroupedBatchSampler
 from lit_compacter.errors import UserError
 
 ROWS = 29
-STATE = {"epoch": 0, "given": 2, "batch_size": 4, "seed": 0}
 
 
 def batches(
     batch_size: int = 4, seed: int = 0, rank: int = 0, world_size: int = 1, rows: int = ROWS, **changed: list[Any]
-) -> TrainingBatches:
+) -> ResumableLoader:
     columns: dict[str, list[Any]] = {name: list(range(rows)) for name in ("targets", "group", "split", "idx", "row")}
-    columns |= {"input_ids": [[i, 1] for i in range(rows)], "labels": [[7, 1]] * rows, "pieces": [["x"]] * rows}
+    columns |= {"input_ids": [[i, 1] for i in range(rows)], "labels": [[7, 1]] * rows, "segments": [["x"]] * rows}
     columns |= changed
-    sampler = LengthGroupedBatches([2] * rows, batch_size, seed, rank, world_size)
-    return TrainingBatches(datasets.Dataset.from_dict(columns), sampler, pad_token_id=0)
+    sampler = LengthGroupedBatchSampler([2] * rows, batch_size, seed, rank, world_size)
+    return ResumableLoader(datasets.Dataset.from_dict(columns), sampler, pad_token_id=0)
 
 
-def rows(of: TrainingBatches) -> list[list[int]]:
+STATE: LoaderState = {**batches().state_dict(), "epoch": 0, "num_yielded": 2}
+
+
+def rows(of: ResumableLoader) -> list[list[int]]:
     return [batch["row"] for batch in of]
 
 
@@ -57,7 +60,7 @@ def test_a_checkpoint_of_an_epochs_end_begins_the_next() -> None:
 def test_another_order_in_the_middle_of_an_epoch(option: str, value: Any) -> None:
     resumed = batches(**{option: value})
     resumed.load_state_dict(STATE)
-    with pytest.raises(UserError, match=rf"{option}.* {STATE[option]}, this run has {value}; keep it"):
+    with pytest.raises(UserError, match=rf"{option}.* {dict(STATE)[option]}, this run has {value}; keep it"):
         rows(resumed)
 
 
@@ -81,7 +84,7 @@ def test_other_rows(changed: dict[str, Any]) -> None:
     resumed = batches(**changed)
     resumed.load_state_dict(stopped.state_dict())
     count = changed.get("rows", ROWS)
-    with pytest.raises(UserError, match=rf"rows have changed .* \(29 rows then, {count} now\), which is of the midd"):
+    with pytest.raises(UserError, match=rf"rows have changed .* \(29 rows then, {count} now\), which is from the midd"):
         rows(resumed)
     resumed.load_state_dict(stopped.state_dict())
     resumed.sampler.set_epoch(1)
@@ -98,6 +101,6 @@ def test_other_processes_in_the_middle_of_an_epoch() -> None:
 def test_a_process_without_a_share_counts_for_nothing() -> None:
     """29 rows in batches of 4 leave a batch of one."""
     labels = [batch["labels"] for batch in batches(batch_size=2, rank=1, world_size=2)]
-    empty = [bool((label == IGNORE).all()) for label in labels]
+    empty = [bool((label == IGNORE_INDEX).all()) for label in labels]
     assert sum(empty) == 1
     assert torch.cat(labels).shape == (7 * 2 + 1, 2)

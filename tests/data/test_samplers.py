@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lit_compacter.data.samplers import EvaluationBatches, LengthGroupedBatches, taken
+from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
 from lit_compacter.data.sources import from_files
 from lit_compacter.tasks import TASKS
 from tests.conftest import shared
@@ -18,8 +18,8 @@ ALONE = range(1037)  # every example is a group of its own
 
 def evaluation(
     batch_size: int, rank: int = 0, world_size: int = 1, limit: int | float = 1.0, seed: int = 0
-) -> EvaluationBatches:
-    return EvaluationBatches(LENGTHS, ALONE, batch_size, seed, rank, world_size, limit)
+) -> EvaluationBatchSampler:
+    return EvaluationBatchSampler(LENGTHS, ALONE, batch_size, seed, rank, world_size, limit)
 
 
 def numbers(batches: Iterable[list[int]]) -> list[int]:
@@ -32,7 +32,7 @@ def padding(batches: Iterable[Any], lengths: Any = LENGTHS) -> float:
 
 
 def test_every_example_once() -> None:
-    grouped = LengthGroupedBatches(LENGTHS, 32, seed=0)
+    grouped = LengthGroupedBatchSampler(LENGTHS, 32, seed=0)
     assert numbers(grouped) == list(range(len(LENGTHS)))
     assert len(list(grouped)) == len(grouped) == 33
     assert numbers(evaluation(32)) == list(range(len(LENGTHS))) and len(list(evaluation(32))) == 33
@@ -40,7 +40,7 @@ def test_every_example_once() -> None:
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        batches = LengthGroupedBatches(LENGTHS, 32, seed)
+        batches = LengthGroupedBatchSampler(LENGTHS, 32, seed)
         batches.set_epoch(epoch)
         return list(batches)
 
@@ -51,8 +51,8 @@ def test_order_is_a_function_of_seed_and_epoch() -> None:
 
 def test_processes_share_each_batch() -> None:
     """Together two processes see what one with twice the batch size sees, step by step."""
-    whole = list(LengthGroupedBatches(LENGTHS, 32, seed=0))
-    halves = [list(LengthGroupedBatches(LENGTHS, 16, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]
+    whole = list(LengthGroupedBatchSampler(LENGTHS, 32, seed=0))
+    halves = [list(LengthGroupedBatchSampler(LENGTHS, 16, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*halves, strict=True)] == [sorted(batch) for batch in whole]
 
 
@@ -66,7 +66,7 @@ def test_evaluation_batches_are_dealt_whole() -> None:
 
 
 def test_little_padding() -> None:
-    assert padding(LengthGroupedBatches(LENGTHS, 32, seed=0)) < 1.08
+    assert padding(LengthGroupedBatchSampler(LENGTHS, 32, seed=0)) < 1.08
     assert padding(evaluation(32)) < 1.04
 
 
@@ -80,9 +80,9 @@ def test_a_limited_evaluation_is_like_the_whole() -> None:
     for limit in (1, 2, 3, 7, 0.1, 0.5):
         for seed in range(5):
             lengths = skewed(seed)
-            batches = EvaluationBatches(lengths, ALONE, 32, seed, limit=limit)
+            batches = EvaluationBatchSampler(lengths, ALONE, 32, seed, limit=limit)
             rows = numbers(batches)
-            assert rows == batches.rows.tolist() and len(rows) == 32 * taken(33, limit) == 32 * len(list(batches))
+            assert rows == batches.rows.tolist() and len(rows) == 32 * num_batches(33, limit) == 32 * len(list(batches))
             assert len(batches) == 33, "the limit is a share of this"
             assert abs(lengths[rows].mean() / lengths.mean() - 1) < 0.15
             long = lengths > np.median(lengths)
@@ -92,7 +92,7 @@ def test_a_limited_evaluation_is_like_the_whole() -> None:
 def test_every_example_is_as_likely() -> None:
     """Also the longest, and of equally long ones the first of the file."""
     for lengths in (skewed(0)[::20], np.full(52, 7)):
-        drawn = [EvaluationBatches(lengths, range(52), 13, seed, limit=1).rows for seed in range(800)]
+        drawn = [EvaluationBatchSampler(lengths, range(52), 13, seed, limit=1).rows for seed in range(800)]
         assert np.bincount(np.concatenate(drawn)) == pytest.approx(200, abs=75)  # six deviations
 
 
@@ -108,24 +108,26 @@ def test_a_limited_evaluation_is_the_same_for_all_who_take_it() -> None:
 
 def test_groups_are_drawn_whole() -> None:
     groups = np.sort(np.random.default_rng(0).integers(0, 200, len(LENGTHS)))
-    batches = EvaluationBatches(LENGTHS, groups, 16, seed=0, limit=5)
+    batches = EvaluationBatchSampler(LENGTHS, groups, 16, seed=0, limit=5)
     kept = np.unique(groups[batches.rows])
     assert batches.rows.tolist() == np.flatnonzero(np.isin(groups, kept)).tolist() == numbers(batches)
     assert 60 < len(batches.rows) <= 80 and len(batches.batches) == 5
-    assert len(EvaluationBatches(LENGTHS, [0] * len(LENGTHS), 16, seed=0, limit=1).rows) == 16, "else there were none"
+    assert len(EvaluationBatchSampler(LENGTHS, [0] * len(LENGTHS), 16, seed=0, limit=1).rows) == 16, (
+        "else there were none"
+    )
 
 
 def test_the_first_batches_are_like_the_whole() -> None:
     """For whoever stops in the middle."""
     lengths = skewed(0)
-    batches = EvaluationBatches(lengths, ALONE, 8, seed=0).batches
+    batches = EvaluationBatchSampler(lengths, ALONE, 8, seed=0).batches
     for count in (1, 3, *range(5, len(batches))):
         assert abs(lengths[numbers(batches[:count])].mean() / lengths.mean() - 1) < 0.2
 
 
 def test_a_limited_epoch_of_training_is_like_the_whole() -> None:
     lengths = skewed(0)
-    grouped = LengthGroupedBatches(lengths, 32, seed=0)
+    grouped = LengthGroupedBatchSampler(lengths, 32, seed=0)
     seen = []
     for epoch in range(400):
         grouped.set_epoch(epoch)
@@ -134,10 +136,10 @@ def test_a_limited_epoch_of_training_is_like_the_whole() -> None:
 
 
 def test_little_padding_on_rte() -> None:
-    """Characters stand for tokens: the spread of lengths is what matters."""
+    """Characters stand for tokens: the golden_ratio_order of lengths is what matters."""
     task = TASKS["rte"]
     rows = from_files(task, "train", shared("data", "glue"))
     lengths = np.array([min(len(task.source(row)), 640) for row in rows])
     shuffled = np.random.default_rng(0).permutation(len(lengths))
     assert padding([shuffled[i : i + 32] for i in range(0, len(shuffled), 32)], lengths) > 1.5
-    assert padding(LengthGroupedBatches(lengths, 32, seed=0), lengths) < 1.06
+    assert padding(LengthGroupedBatchSampler(lengths, 32, seed=0), lengths) < 1.06

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
+from lit_compacter.backbones.tokenizer import load_tokenizer
 from lit_compacter.data import tokenization as tokens
-from lit_compacter.data.tokenization import common_length, load_tokenizer, source_ids, tokenised
+from lit_compacter.data.tokenization import Example, common_length, encode_sources, tokenize_examples
 from lit_compacter.errors import UserError
 from tests.conftest import TINY, shared
 
@@ -23,7 +24,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 
 def test_the_longest_field_is_cut_and_the_others_survive(tokenizer: PreTrainedTokenizerBase) -> None:
-    ids, cut = source_ids([SHORT, LONG, LONG], tokenizer, 64)
+    ids, cut = encode_sources([SHORT, LONG, LONG], tokenizer, 64)
     whole = tokenizer("".join(LONG)).input_ids
     assert cut == [0, len(whole) - 64, len(whole) - 64] and len(ids[1]) == 64 and ids[1] == ids[2]
     assert ids[0] == tokenizer("".join(SHORT)).input_ids
@@ -37,7 +38,7 @@ def test_the_longest_field_is_cut_and_the_others_survive(tokenizer: PreTrainedTo
 
 def test_two_long_fields_are_cut_to_a_common_length(tokenizer: PreTrainedTokenizerBase) -> None:
     long = ["sentence1: ", "tea is a drink " * 30, " sentence2: ", "a plum is a fruit " * 30, " word: ", "tea", ""]
-    (ids,), _ = source_ids([long], tokenizer, 64)
+    (ids,), _ = encode_sources([long], tokenizer, 64)
     end = " word: tea</s>"
     first, second = tokenizer.decode(ids).removeprefix("sentence1: ").split(" sentence2: ")
     assert len(ids) >= 63 and second.endswith(end)
@@ -54,19 +55,19 @@ def test_common_length(lengths: list[int], room: int, common: int) -> None:
 
 
 def test_no_field_is_long_enough(tokenizer: PreTrainedTokenizerBase) -> None:
-    (ids,), (cut,) = source_ids([LONG], tokenizer, 6)
+    (ids,), (cut,) = encode_sources([LONG], tokenizer, 6)
     assert len(ids) == 6 and ids[-1] == tokenizer.eos_token_id and cut > 0
     assert ids[:5] == tokenizer("".join(LONG)).input_ids[:5]
 
 
 def test_the_limit_itself_is_not_cut(tokenizer: PreTrainedTokenizerBase) -> None:
     count = len(tokenizer("".join(LONG)).input_ids)
-    assert source_ids([LONG], tokenizer, count)[1] == [0] and source_ids([LONG], tokenizer, count - 1)[1] == [1]
+    assert encode_sources([LONG], tokenizer, count)[1] == [0] and encode_sources([LONG], tokenizer, count - 1)[1] == [1]
 
 
 def test_the_real_vocabulary() -> None:
     tokenizer = AutoTokenizer.from_pretrained(shared("t5-tokenizer"))
-    (ids,), _ = source_ids([LONG], tokenizer, 64)
+    (ids,), _ = encode_sources([LONG], tokenizer, 64)
     text = tokenizer.decode(ids)
     assert text.startswith("question: Is tea a drink? passage: Tea is a drink.") and text.endswith(" word: tea</s>")
 
@@ -84,29 +85,30 @@ def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ByT5's tokenizer, which is none of the fast ones."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     for _ in range(2):
-        (row,) = tokenised([example("0")], ByT5Tokenizer(), 26, 8).to_list()
+        (row,) = tokenize_examples([example("0")], ByT5Tokenizer(), 26, 8).to_list()
         assert bytes(token - 3 for token in row["input_ids"][:-1]) == b"question: Wh passage: So"
-        assert row["cut"] == 3 and row["input_ids"][-1] == 1
+        assert row["num_truncated"] == 3 and row["input_ids"][-1] == 1
     assert len(list((tmp_path / "lit_compacter").iterdir())) == 1
 
 
-def example(target: str, **more: Any) -> dict[str, Any]:
-    return {"pieces": SHORT, "targets": [target], "idx": 0, "group": 0, "split": "train", "row": 0} | more
+def example(target: str, **more: Any) -> Example:
+    row: Example = {"segments": SHORT, "targets": [target], "idx": 0, "group": 0, "split": "train", "row": 0}
+    return {**row, **more}  # type: ignore[typeddict-item]
 
 
 def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    first = tokenised([example("0")], tokenizer, 32, 8)
+    first = tokenize_examples([example("0")], tokenizer, 32, 8)
 
     def never(*_: object) -> None:
-        raise AssertionError("tokenised again")
+        raise AssertionError("tokenized again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tokens, "source_ids", never)
-        again = tokenised([example("0")], tokenizer, 32, 8)
+        patch.setattr(tokens, "encode_sources", never)
+        again = tokenize_examples([example("0")], tokenizer, 32, 8)
     assert again.to_list() == first.to_list()
     for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
-        tokenised(examples, tokenizer, *lengths)
+        tokenize_examples(examples, tokenizer, *lengths)
     assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
 
 
@@ -116,24 +118,24 @@ def test_a_cut_cache_is_made_again(
 ) -> None:
     """Within its head or its rows, and where whole rows are lacking."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    first = tokenised([example("0")] * 2, tokenizer, 32, 8).to_list()
+    first = tokenize_examples([example("0")] * 2, tokenizer, 32, 8).to_list()
     (path,) = (tmp_path / "lit_compacter").iterdir()
     if share is not None:
         os.truncate(path, int(share * path.stat().st_size))
     else:
-        tokenised([example("0")], tokenizer, 32, 8)
+        tokenize_examples([example("0")], tokenizer, 32, 8)
         (shorter,) = {*path.parent.iterdir()} - {path}
         shorter.replace(path)
-    assert tokenised([example("0")] * 2, tokenizer, 32, 8).to_list() == first
+    assert tokenize_examples([example("0")] * 2, tokenizer, 32, 8).to_list() == first
 
 
 def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    (row,) = tokenised([example("a long answer of many words", targets=[])], tokenizer, 5, 4).to_list()
+    (row,) = tokenize_examples([example("a long answer of many words", targets=[])], tokenizer, 5, 4).to_list()
     assert (row["length"], len(row["input_ids"])) == (5, 5)
-    assert row["cut"] == len(tokenizer("".join(SHORT)).input_ids) - 5
+    assert row["num_truncated"] == len(tokenizer("".join(SHORT)).input_ids) - 5
     assert row["labels"] == tokenizer("").input_ids  # no target is known
-    (row,) = tokenised([example("a long answer of many words")], tokenizer, 5, 4).to_list()
+    (row,) = tokenize_examples([example("a long answer of many words")], tokenizer, 5, 4).to_list()
     assert len(row["labels"]) == 4 and row["labels"][-1] == tokenizer.eos_token_id
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lit_compacter.layers import PHMLinear
-from lit_compacter.layers.phm import INITS, Rule
+from lit_compacter.layers.phm import INITS, PHMRule
 
 CASES = [(n, r) for n in (1, 2, 4, 8, 12) for r in (1, 2, 4)]
 SIZES = [(96, 24), (24, 96), (24, 24), (768, 24), (24, 768)]
@@ -12,15 +12,15 @@ SIZES = [(96, 24), (24, 96), (24, 24), (768, 24), (24, 768)]
 
 def definition(layer: PHMLinear, x: torch.Tensor) -> torch.Tensor:
     factors = layer.weight if layer.rank is None else layer.s @ layer.t
-    terms = (torch.kron(a, factor) for a, factor in zip(layer.rule(), factors, strict=True))
+    terms = (torch.kron(a, factor) for a, factor in zip(layer.phm_rule(), factors, strict=True))
     return x @ sum(terms, torch.zeros(())) + layer.bias
 
 
-def make(n: int, r: int | None, size: tuple[int, int], shared: bool, factorised: bool = False) -> PHMLinear:
+def make(n: int, r: int | None, size: tuple[int, int], shared: bool, factorized: bool = False) -> PHMLinear:
     torch.manual_seed(n * 100 + (r or 0))
-    rule = Rule(n, factorised=factorised) if shared or factorised else None
-    layer = PHMLinear(*size, phm_dim=n, rank=r, rule=rule).double()
-    for tensor in (*layer.rule.parameters(), layer.bias):
+    rule = PHMRule(n, factorized=factorized) if shared or factorized else None
+    layer = PHMLinear(*size, phm_dim=n, rank=r, phm_rule=rule).double()
+    for tensor in (*layer.phm_rule.parameters(), layer.bias):
         torch.nn.init.normal_(tensor)  # the initial 1e-4 would hide errors of order one
     return layer
 
@@ -31,11 +31,11 @@ def make(n: int, r: int | None, size: tuple[int, int], shared: bool, factorised:
 @pytest.mark.parametrize(("n", "r"), CASES)
 def test_equals_the_sum_of_kronecker_products(n: int, r: int, size: tuple[int, int], shared: bool, thin: bool) -> None:
     layer = make(n, r, size, shared)
-    layer.thin = thin  # right either way; which is cheaper is the layer's own choice
+    layer.use_factored_matmul = thin  # right either way; which is cheaper is the layer's own choice
     x = torch.randn(3, 5, size[0], dtype=torch.float64)
     expected = definition(layer, x)
     torch.testing.assert_close(layer(x), expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(x @ layer.kronecker_sum() + layer.bias, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(x @ layer.weight_matrix() + layer.bias, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("thin", [True, False])
@@ -44,7 +44,7 @@ def test_equals_the_sum_of_kronecker_products(n: int, r: int, size: tuple[int, i
 def test_gradients(n: int, r: int, shared: bool, thin: bool) -> None:
     for size in ((24, 12), (12, 24)) if n == 12 else ((16, 8), (8, 16)):
         layer = make(n, r, size, shared)
-        layer.thin = thin
+        layer.use_factored_matmul = thin
         x = torch.randn(2, size[0], dtype=torch.float64, requires_grad=True)
         names = [name for name, _ in layer.named_parameters()]
 
@@ -56,18 +56,18 @@ def test_gradients(n: int, r: int, shared: bool, thin: bool) -> None:
         assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
 
 
-@pytest.mark.parametrize("factorised", [True, False])
+@pytest.mark.parametrize("factorized", [True, False])
 @pytest.mark.parametrize("rank", [None, 1, 2])
-def test_dense_factors_and_factorised_rules(rank: int | None, factorised: bool) -> None:
+def test_dense_factors_and_factorized_rules(rank: int | None, factorized: bool) -> None:
     for size in SIZES:
-        layer = make(4, rank, size, shared=True, factorised=factorised)
+        layer = make(4, rank, size, shared=True, factorized=factorized)
         x = torch.randn(3, 5, size[0], dtype=torch.float64)
         torch.testing.assert_close(layer(x), definition(layer, x), rtol=1e-12, atol=1e-12)
 
 
 def test_factors_may_be_another_layers() -> None:
     first = PHMLinear(24, 12, phm_dim=4)
-    second = PHMLinear(24, 12, phm_dim=4, rule=first.rule, like=first)
+    second = PHMLinear(24, 12, phm_dim=4, phm_rule=first.phm_rule, share_factors_with=first)
     assert second.s is first.s and second.t is first.t and second.bias is not first.bias
 
 
@@ -82,9 +82,9 @@ def test_inits(init: str) -> None:
 
 def test_thin_factors_never_build_h(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(self: PHMLinear) -> torch.Tensor:
-        raise AssertionError("H was materialised")
+        raise AssertionError("H was materialized")
 
-    monkeypatch.setattr(PHMLinear, "kronecker_sum", forbidden)
+    monkeypatch.setattr(PHMLinear, "weight_matrix", forbidden)
     for size in ((768, 24), (24, 768)):
         for n, r in ((1, 1), (1, 4), (2, 1), (2, 4), (4, 1)):
             layer = PHMLinear(*size, phm_dim=n, rank=r)
@@ -92,8 +92,8 @@ def test_thin_factors_never_build_h(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_thin_only_where_it_is_cheaper() -> None:
-    assert PHMLinear(768, 96, phm_dim=8).thin
-    assert not PHMLinear(768, 24, phm_dim=8).thin
+    assert PHMLinear(768, 96, phm_dim=8).use_factored_matmul
+    assert not PHMLinear(768, 24, phm_dim=8).use_factored_matmul
 
 
 def test_initial_values() -> None:
@@ -101,8 +101,8 @@ def test_initial_values() -> None:
     layer = PHMLinear(768, 24, phm_dim=4)
     bound = (2 * 6 / (768 / 4 + 1)) ** 0.5  # Xavier uniform with gain √2 of a (k/n, 1) matrix
     assert 0.9 * bound < layer.s.abs().max() <= bound
-    assert 0.005 < layer.rule.weight.std() < 0.02, "a rule of its own"
-    assert 0.5e-4 < Rule(4).weight.std() < 2e-4, "a shared rule"
+    assert 0.005 < layer.phm_rule.weight.std() < 0.02, "a rule of its own"
+    assert 0.5e-4 < PHMRule(4).weight.std() < 2e-4, "a shared rule"
     assert not layer.bias.any()
     assert sum(p.numel() for p in layer.parameters()) == 768 + 24 + 24 + 4**3
 

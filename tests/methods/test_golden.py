@@ -10,23 +10,23 @@ from safetensors import safe_open
 from transformers import T5Config, T5ForConditionalGeneration
 
 from lit_compacter.methods import Adapter, BitFit, Compacter, LowRankAdapter, Method, PromptTuning
-from tests.conftest import shared
+from tests.conftest import ROOT
 
 ZERO = 2e-8
 SECOND_NAMES = ("prefix_emb",)  # of tensors that the paper's code registers several times
 
 GOLDEN: dict[str, Method] = {
-    "compacter": Compacter(reduction=4),
-    "compacter_pp": Compacter(reduction=4, where=("feed_forward",)),
-    "phm_adapter": Compacter(reduction=4, rank=None, shared_rule=False),
-    "adapter": Adapter(reduction=4),
-    "pfeiffer_adapter": Adapter(reduction=4, where=("attention",)),
-    "adapter_drop": Adapter(reduction=4, layers=(1,)),
-    "low_rank_adapter": LowRankAdapter(reduction=4),
+    "compacter": Compacter(reduction_factor=4),
+    "compacter_pp": Compacter(reduction_factor=4, sublayers=("feed_forward",)),
+    "phm_adapter": Compacter(reduction_factor=4, phm_rank=None, shared_phm_rule=False),
+    "adapter": Adapter(reduction_factor=4),
+    "pfeiffer_adapter": Adapter(reduction_factor=4, sublayers=("self_attention",)),
+    "adapter_drop": Adapter(reduction_factor=4, layers=(1,)),
+    "low_rank_adapter": LowRankAdapter(reduction_factor=4),
     "bitfit": BitFit(),
     "prompt_tuning": PromptTuning(length=5),
 }
-PHM = {"W_left": "s", "W_right": "t", "W": "weight", "b": "bias", "phm_rule": "rule.weight"}
+PHM = {"W_left": "s", "W_right": "t", "W": "weight", "b": "bias", "phm_rule": "phm_rule.weight"}
 LOW_RANK = {"W_left": "left", "W_right": "right", "b": "bias"}
 PLAIN = {"weight": "weight", "bias": "bias"}
 WHOLE = {"prefix_shared": "encoder.prompt"}
@@ -39,8 +39,8 @@ def our_name(theirs: str, method: Method) -> str:
         return WHOLE.get(theirs, theirs)
     block, sublayer, linear, tensor = match.groups()
     host = "SelfAttention.o" if sublayer == "0" else "DenseReluDense"
-    pieces = PHM if isinstance(method, Compacter) else LOW_RANK if isinstance(method, LowRankAdapter) else PLAIN
-    return f"{block}.layer.{sublayer}.{host}.adapter.{linear}.{pieces[tensor]}"
+    segments = PHM if isinstance(method, Compacter) else LOW_RANK if isinstance(method, LowRankAdapter) else PLAIN
+    return f"{block}.layer.{sublayer}.{host}.adapter.{linear}.{segments[tensor]}"
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -60,8 +60,7 @@ def close(actual: torch.Tensor, expected: torch.Tensor, relative: float) -> bool
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_reproduces_the_papers_code(name: str) -> None:
-    copy = Path(__file__).parents[1] / "golden" / f"{name}.safetensors"
-    tensors, metadata = load(copy if copy.exists() else shared("golden", copy.name))
+    tensors, metadata = load(ROOT / "tests/golden" / f"{name}.safetensors")
     model = T5ForConditionalGeneration(T5Config(**json.loads(metadata["config"])))
     method = GOLDEN[name]
     method.apply(model)

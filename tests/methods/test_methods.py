@@ -5,7 +5,7 @@ import torch
 
 from lit_compacter.backbones.t5 import weight_hosts
 from lit_compacter.checkpoints.format import names_to_save, tensors
-from lit_compacter.cli.parser import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES, load_method
 from lit_compacter.errors import UserError
 from lit_compacter.methods import (
     Adapter,
@@ -31,18 +31,18 @@ COUNTS: list[tuple[Method, int]] = [
     (Compacter(), 161_728),
     (Compacter(phm_dim=8), 162_176),
     (Compacter(phm_dim=12), 163_392),
-    (Compacter(where=("feed_forward",)), 104_704),
-    (Compacter(where=("feed_forward",), phm_dim=12), 106_368),
-    (Compacter(phm_dim=12, rank=None, shared_rule=False), 398_976),  # PHM-Adapter
-    (Compacter(shared_rule=False), 161_728 - 4**3 + 96 * 4**3),
-    (Compacter(factorised_rule=True), 161_728 - 4**3 + 2 * 4**2),
-    (Compacter(train_rule=False), 161_728 - 4**3),
+    (Compacter(sublayers=("feed_forward",)), 104_704),
+    (Compacter(sublayers=("feed_forward",), phm_dim=12), 106_368),
+    (Compacter(phm_dim=12, phm_rank=None, shared_phm_rule=False), 398_976),  # PHM-Adapter
+    (Compacter(shared_phm_rule=False), 161_728 - 4**3 + 96 * 4**3),
+    (Compacter(factorized_phm_rule=True), 161_728 - 4**3 + 2 * 4**2),
+    (Compacter(learn_phm_rule=False), 161_728 - 4**3),
     (Compacter(shared_factors=True), 47_616 + 48 * (24 + 768) + 2 * (24 + 768) + 4**3),
-    (Compacter(rank=2), 161_728 + 96 * (24 + 768)),
+    (Compacter(phm_rank=2), 161_728 + 96 * (24 + 768)),
     (Adapter(), 1_855_104),
-    (Adapter(where=("attention",)), 951_360),  # Pfeiffer
+    (Adapter(sublayers=("self_attention",)), 951_360),  # Pfeiffer
     (Adapter(layers=tuple(range(5, 12))), 1_101_984),  # AdapterDrop
-    (Adapter(where=("cross_attention",), stacks=("decoder",)), 47_616 + 12 * 37_656),
+    (Adapter(sublayers=("cross_attention",), stacks=("decoder",)), 47_616 + 12 * 37_656),
     (Adapter(stacks=("encoder",)), 47_616 + 24 * 37_656),
     (LowRankAdapter(), 161_664),
     (BitFit(), 280_960),
@@ -139,7 +139,7 @@ def test_adapters_take_part_in_generation(use_cache: bool) -> None:
     inputs = {key: value for key, value in batch().items() if key != "labels"}
     options = {"max_new_tokens": 6, "do_sample": False, "use_cache": use_cache}
     before = model.generate(**inputs, **options)
-    Compacter(reduction=4).apply(model)
+    Compacter(reduction_factor=4).apply(model)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("up.bias"):
@@ -155,7 +155,7 @@ def test_adapters_take_part_in_generation(use_cache: bool) -> None:
 def test_the_rule_is_one_tensor() -> None:
     model = small_t5()
     base = tensors(model)
-    Compacter(reduction=4).apply(model)
+    Compacter(reduction_factor=4).apply(model)
     rules = {p.data_ptr() for n, p in model.named_parameters(remove_duplicate=False) if "rule" in n}
     assert len(rules) == 1
     assert [name for name in names_to_save(model, base) if "rule" in name] == ["phm_rule"]
@@ -169,28 +169,29 @@ def test_the_rule_is_one_tensor() -> None:
             r"phm_dim 5 does not divide both the model dimension 768 and the bottleneck 24.*1, 2, 3, 4",
         ),
         (Compacter(phm_dim=0), r"phm_dim 0 does not divide"),
-        (Compacter(rank=0), r"rank is 0; expected 1 to 6, a factor's full rank, or null"),
-        (Compacter(rank=7), r"rank is 7; expected 1 to 6"),
-        (Compacter(reduction=1, shared_factors=True), r"shared_factors needs a reduction above 1"),
-        (IntrinsicSAID(projection="dense"), r"projection dense takes 16,6.. GiB .* use fastfood"),
-        (IntrinsicSAID(seed=-1), r"seed is -1; expected 0 to"),
+        (Compacter(phm_rank=0), r"phm_rank is 0; expected 1 to 6, a factor's full rank, or null"),
+        (Compacter(phm_rank=7), r"phm_rank is 7; expected 1 to 6"),
+        (Compacter(reduction_factor=1, shared_factors=True), r"shared_factors needs a reduction_factor above 1"),
         (Adapter(layers=(1, 1)), r"layers is \[1, 1\]; expected some of 0 to 11, each once"),
         (Peft(config={"peft_type": "LORA", "target_modules": ["q"], "inference_mode": True}), r"trains nothing"),
         (Peft(config={"peft_type": "LORA", "target_modules": ["q"], "bias": "xx"}), r"model.method.config: "),
         (Peft(config={"peft_type": "POLY"}), r"peft_type is 'POLY'; expected one of"),
-        (Compacter(reduction=0), r"reduction is 0; expected 1 to 768"),
-        (Adapter(reduction=1000), r"reduction is 1000; expected 1 to 768"),
+        (Compacter(reduction_factor=0), r"reduction_factor is 0; expected 1 to 768"),
+        (Adapter(reduction_factor=1000), r"reduction_factor is 1000; expected 1 to 768"),
         (
-            Adapter(where=()),
-            r"where is \[\]; expected one or more of attention, cross_attention, feed_forward",
+            Adapter(sublayers=()),
+            r"sublayers is \[\]; expected one or more of self_attention, cross_attention, feed_forward",
         ),
-        (Adapter(where=("attention", "attention")), r"where is \['attention', 'attention'\]; expected one or more of"),
+        (
+            Adapter(sublayers=("self_attention", "self_attention")),
+            r"sublayers is \['self_attention', 'self_attention'\]; expected one or more of",
+        ),
         (Adapter(stacks=()), r"stacks is \[\]; expected one or more of encoder, decoder, each once"),
         (Adapter(layers=()), r"layers is \[\]; expected some of 0 to 11, each once, or null for all"),
         (Adapter(layers=(3, 12)), r"layers is \[3, 12\]; expected some of 0 to 11"),
         (
-            Adapter(where=("cross_attention",), stacks=("encoder",)),
-            r"is no place of this model; an encoder",
+            Adapter(sublayers=("cross_attention",), stacks=("encoder",)),
+            r"do not exist in this model; an encoder",
         ),
         (LowRankAdapter(rank=0), r"rank is 0; expected 1 to 24, the bottleneck"),
         (LowRankAdapter(rank=25), r"rank is 25; expected 1 to 24, the bottleneck"),
@@ -209,9 +210,9 @@ def test_options_that_make_no_sense(method: Method, message: str) -> None:
 
 def test_every_group_of_the_summary_is_named() -> None:
     model = small_t5()
-    method = Compacter(reduction=4)
+    method = Compacter(reduction_factor=4)
     method.apply(model)
-    groups = {method.group(name) for name, p in model.named_parameters() if p.requires_grad}
+    groups = {method.summary_group(name) for name, p in model.named_parameters() if p.requires_grad}
     assert groups == {"shared rule", "adapters", "layer norms"}
-    assert LayerNorms().group("encoder.final_layer_norm.weight") == "layer norms"
-    assert FullFineTuning().group("shared.weight") == "backbone"
+    assert LayerNorms().summary_group("encoder.final_layer_norm.weight") == "layer norms"
+    assert FullFineTuning().summary_group("shared.weight") == "backbone"

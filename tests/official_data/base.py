@@ -19,11 +19,11 @@ class Benchmark:
 
     Attributes:
         hub: Configuration on the hub.
-        rows: Labelled rows as the hub has them, without idx; each split repeats them.
+        rows: Labeled rows as the hub has them, without idx; each split repeats them.
         names: Label names on the hub; None where labels are no classes.
         folder: Of the archive.
-        columns: Official column → the hub's, of a labelled .tsv file; None for JSON.
-        unlabelled: The same of the test set.
+        columns: Official column → the hub's, of a labeled .tsv file; None for JSON.
+        unlabeled: The same of the test set.
         official: A split's rows → the objects of a .jsonl file.
         files: Official split → file name.
         labelled_test: The test set has labels.
@@ -34,7 +34,7 @@ class Benchmark:
     names: tuple[str, ...] | None
     folder: str
     columns: dict[str, str] | None = None
-    unlabelled: dict[str, str] | None = None
+    unlabeled: dict[str, str] | None = None
     official: Callable[[list[Row]], list[Row]] = list
     files: dict[str, str] | None = None
     labelled_test: bool = False
@@ -68,7 +68,7 @@ class Benchmark:
             if self.columns is None:
                 path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.official(rows)))
                 continue
-            columns = self.unlabelled if split.startswith("test") and self.unlabelled else self.columns
+            columns = self.unlabeled if split.startswith("test") and self.unlabeled else self.columns
             words = dict(enumerate(self.names or ()))
             lines = ["\t".join(columns)] * (self.folder != "CoLA" or split == "test")
             for row in rows:

@@ -26,7 +26,7 @@ GLUE = {
         ("unacceptable", "acceptable"),
         "CoLA",
         columns={"source": "x", "label": "number", "star": "x", "sentence": "sentence"},
-        unlabelled={"index": "idx", "sentence": "sentence"},
+        unlabeled={"index": "idx", "sentence": "sentence"},
     ),
     "sst2": Benchmark(
         "sst2",
@@ -34,7 +34,7 @@ GLUE = {
         ("negative", "positive"),
         "SST-2",
         columns={"sentence": "sentence", "label": "number"},
-        unlabelled={"index": "idx", "sentence": "sentence"},
+        unlabeled={"index": "idx", "sentence": "sentence"},
     ),
     "mrpc": Benchmark(
         "mrpc",
@@ -42,7 +42,7 @@ GLUE = {
         ("not_equivalent", "equivalent"),
         "MRPC",
         columns={"Quality": "number"} | MRPC,
-        unlabelled={"index": "idx"} | MRPC,
+        unlabeled={"index": "idx"} | MRPC,
     ),
     "qqp": Benchmark(
         "qqp",
@@ -51,7 +51,7 @@ GLUE = {
         "QQP",
         columns={"id": "x", "qid1": "x", "qid2": "x", "question1": "question1", "question2": "question2"}
         | {"is_duplicate": "number"},
-        unlabelled={"id": "idx", "question1": "question1", "question2": "question2"},
+        unlabeled={"id": "idx", "question1": "question1", "question2": "question2"},
     ),
     "stsb": Benchmark(
         "stsb",
@@ -59,7 +59,7 @@ GLUE = {
         None,
         "STS-B",
         columns={"index": "idx"} | STSB | {"score": "label"},
-        unlabelled={"index": "idx"} | STSB,
+        unlabeled={"index": "idx"} | STSB,
     ),
     "mnli": Benchmark(
         "mnli",
@@ -67,7 +67,7 @@ GLUE = {
         NLI,
         "MNLI",
         columns=MNLI | {"label1": "x", "gold_label": "label"},
-        unlabelled=MNLI,
+        unlabeled=MNLI,
         files=MNLI_FILES,
     ),
     "qnli": Benchmark(
@@ -76,7 +76,7 @@ GLUE = {
         ENTAILMENT,
         "QNLI",
         columns={"index": "idx", "question": "question", "sentence": "sentence", "label": "label"},
-        unlabelled={"index": "idx", "question": "question", "sentence": "sentence"},
+        unlabeled={"index": "idx", "question": "question", "sentence": "sentence"},
     ),
     "rte": Benchmark(
         "rte",
@@ -84,7 +84,7 @@ GLUE = {
         ENTAILMENT,
         "RTE",
         columns=INDEXED | {"label": "label"},
-        unlabelled=INDEXED,
+        unlabeled=INDEXED,
     ),
     "wnli": Benchmark(
         "wnli",
@@ -92,7 +92,7 @@ GLUE = {
         ENTAILMENT[::-1],
         "WNLI",
         columns=INDEXED | {"label": "number"},
-        unlabelled=INDEXED,
+        unlabeled=INDEXED,
     ),
     "ax": Benchmark(
         "ax",

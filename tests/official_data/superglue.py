@@ -6,8 +6,8 @@ from typing import Any
 from tests.official_data.base import BOOLEAN, ENTAILMENT, Benchmark, Row, pairs
 
 
-def spelt(*words: Any) -> Callable[[list[Row]], list[Row]]:
-    """JSON rows whose labels are spelt as the archive does; a label of −1 stays."""
+def spelled(*words: Any) -> Callable[[list[Row]], list[Row]]:
+    """JSON rows whose labels are spelled as the archive does; a label of −1 stays."""
     return lambda rows: [row | {"label": words[row["label"]] if row["label"] >= 0 else -1} for row in rows]
 
 
@@ -110,32 +110,32 @@ def wsc_objects(rows: list[Row]) -> list[Row]:
 
 
 SUPERGLUE = {
-    "boolq": Benchmark("boolq", pairs("question", "passage"), BOOLEAN, "BoolQ", official=spelt(False, True)),
+    "boolq": Benchmark("boolq", pairs("question", "passage"), BOOLEAN, "BoolQ", official=spelled(False, True)),
     "cb": Benchmark(
         "cb",
         pairs("premise", "hypothesis", labels=(0, 1, 2)),
         ("entailment", "contradiction", "neutral"),
         "CB",
-        official=spelt("entailment", "contradiction", "neutral"),
+        official=spelled("entailment", "contradiction", "neutral"),
     ),
     "copa": Benchmark(
         "copa",
         pairs("choice1", "choice2", premise="It\trained.", question="cause"),
         ("choice1", "choice2"),
         "COPA",
-        official=spelt(0, 1),
+        official=spelled(0, 1),
     ),
     "multirc": Benchmark("multirc", multirc_rows(), BOOLEAN, "MultiRC", official=multirc_objects),
     "record": Benchmark("record", RECORD, None, "ReCoRD", official=record_objects),
-    "superglue-rte": Benchmark("rte", pairs("premise", "hypothesis"), ENTAILMENT, "RTE", official=spelt(*ENTAILMENT)),
-    "wic": Benchmark("wic", pairs("sentence1", "sentence2", word="no"), BOOLEAN, "WiC", official=spelt(False, True)),
+    "superglue-rte": Benchmark("rte", pairs("premise", "hypothesis"), ENTAILMENT, "RTE", official=spelled(*ENTAILMENT)),
+    "wic": Benchmark("wic", pairs("sentence1", "sentence2", word="no"), BOOLEAN, "WiC", official=spelled(False, True)),
     "wsc": Benchmark("wsc", WSC, BOOLEAN, "WSC", official=wsc_objects),
     "axb": Benchmark(
         "axb",
         pairs("sentence1", "sentence2"),
         ENTAILMENT,
         "AX-b",
-        official=spelt(*ENTAILMENT),
+        official=spelled(*ENTAILMENT),
         files={"test": "AX-b.jsonl"},
         labelled_test=True,
     ),
@@ -144,7 +144,7 @@ SUPERGLUE = {
         pairs("premise", "hypothesis"),
         ENTAILMENT,
         "AX-g",
-        official=spelt(*ENTAILMENT),
+        official=spelled(*ENTAILMENT),
         files={"test": "AX-g.jsonl"},
         labelled_test=True,
     ),

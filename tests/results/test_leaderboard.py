@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.module import Prediction
 from lit_compacter.results.leaderboard import write_leaderboard
 from lit_compacter.tasks import TASKS
 from tests.conftest import TINY, shared
 
 
-def record(idx: Any, text: str, task: str, split: str = "test") -> dict[str, Any]:
-    return {"idx": idx, "split": split, "prediction": TASKS[task].answer.official(text)}
+def record(idx: Any, text: str, task: str, split: str = "test") -> Prediction:
+    prediction = TASKS[task].answer.to_submission(text)
+    return {"idx": idx, "split": split, "source": "", "prediction": prediction, "raw_text": text}
 
 
-def written(folder: Path, task: str, records: list[dict[str, Any]], majority: str = "0") -> dict[str, str]:
-    return {path.name: path.read_text() for path in write_leaderboard(folder, TASKS[task], lambda: records, majority)}
+def written(folder: Path, task: str, records: list[Prediction], majority_target: str = "0") -> dict[str, str]:
+    return {path.name: path.read_text() for path in write_leaderboard(folder, TASKS[task], records, majority_target)}
 
 
 # Task → texts that the model wrote, and the file.
@@ -84,7 +86,7 @@ def test_multirc_is_nested(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "majority", "fallback"),
+    ("task", "majority_target", "fallback"),
     [
         ("rte", "1", "not_entailment"),
         ("stsb", "3.8", "3.800"),
@@ -92,10 +94,10 @@ def test_multirc_is_nested(tmp_path: Path) -> None:
         ("stsb", "Oslo", "0.000"),
     ],
 )
-def test_no_answer_becomes_the_majority_label(task: str, majority: str, fallback: str, tmp_path: Path) -> None:
+def test_no_answer_becomes_the_majority_label(task: str, majority_target: str, fallback: str, tmp_path: Path) -> None:
     records = [record(0, "0", task), record(1, "no", task)]
-    with pytest.warns(UserWarning, match="1 of 2 outputs are no answer: the leaderboard's file has"):
-        (content,) = written(tmp_path, task, records, majority).values()
+    with pytest.warns(UserWarning, match="1 of 2 outputs are not an answer: the leaderboard's file has"):
+        (content,) = written(tmp_path, task, records, majority_target).values()
     assert content.splitlines()[2] == f"1\t{fallback}"
 
 

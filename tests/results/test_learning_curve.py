@@ -42,4 +42,4 @@ def test_a_resumed_run_goes_on_with_its_history(tmp_path: Path) -> None:
 def test_loggers_get_the_hyperparameters(first_run: tuple[Path, str]) -> None:
     logged = yaml.safe_load((first_run[0] / "logs/fit/csv/version_0/hparams.yaml").read_text())
     expected = {"task": "rte", "method": "Compacter", "seed": 42, "batch_size": 32, "trainable_parameters": 6176}
-    assert logged.items() >= expected.items() and logged["method_options"]["reduction"] == 8
+    assert logged.items() >= expected.items() and logged["method_options"]["reduction_factor"] == 8

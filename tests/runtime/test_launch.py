@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from lit_compacter.runtime.launch import check_launch
-from lit_compacter.runtime.rank import is_first_process
+from lit_compacter.runtime.rank import is_rank_zero
 from tests.command_line import SLURM, command, error
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "3", "GROUP_RANK": "0"}
@@ -19,8 +19,8 @@ LAUNCHES = {
     "torchrun, fewer devices": (TORCHRUN, TWO, "has started 3 processes, but trainer.devices × trainer.num_nodes is 2"),
     "SLURM, one device": (SLURM, [], "has started 2 processes, but trainer.devices × trainer.num_nodes is 1"),
     "SLURM, too many machines": (SLURM, [*MACHINES, "--trainer.devices=1"], "does not match"),
-    "machines that nobody starts": ({}, MACHINES, "nothing has started processes on other machines"),
-    "machines by hand": ({"NODE_RANK": "0", "MASTER_ADDR": "h"}, MACHINES, "nothing has started processes on other"),
+    "machines that nobody starts": ({}, MACHINES, "no processes were started on other machines"),
+    "machines by hand": ({"NODE_RANK": "0", "MASTER_ADDR": "h"}, MACHINES, "no processes were started on other"),
     "processes by copies": ({}, ["--trainer.strategy=ddp_spawn"], "trainer.strategy: expected auto, ddp or"),
     "SLURM, one of two": (SLURM | {"SLURM_NTASKS": "1"}, TWO, "has started 1 processes, but trainer.devices × trainer"),
 }
@@ -57,8 +57,8 @@ def test_taken(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     environment, options, first = GOOD[case]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    check_launch(Trainer(logger=False, **options))
-    assert is_first_process() == first
+    check_launch(Trainer(logger=False, **options), options.get("strategy", "auto"))
+    assert is_rank_zero() == first
 
 
 @pytest.mark.usefixtures("_project_root")

@@ -3,23 +3,20 @@
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
 
 import pytest
 
-from lit_compacter.checkpoints import format as checkpoint
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
-from lit_compacter.module import T5Module
-from lit_compacter.runtime.signals import INTERRUPTED, STOPPED
-from tests.command_line import command
+from lit_compacter.runtime.signals import EXIT_INTERRUPTED, EXIT_RESUMABLE
+from tests.command_line import command, send_signal
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
-CODES = {signal.SIGTERM: STOPPED, signal.SIGUSR1: STOPPED, signal.SIGINT: INTERRUPTED}
+CODES = {signal.SIGTERM: EXIT_RESUMABLE, signal.SIGUSR1: EXIT_RESUMABLE, signal.SIGINT: EXIT_INTERRUPTED}
 
 
 def told_to_stop(capsys: pytest.CaptureFixture[str], number: signal.Signals, *args: str) -> str:
@@ -34,26 +31,11 @@ def told_to_stop(capsys: pytest.CaptureFixture[str], number: signal.Signals, *ar
     return told
 
 
-def send_at(
-    monkeypatch: pytest.MonkeyPatch, hook: str, number: signal.Signals, times: int = 1, seconds: float = 0
-) -> None:
-    """The process is told to stop when the module's `hook` is called, which then takes so many seconds."""
-    unchanged = getattr(T5Module, hook)
-
-    def send(module: T5Module, *args: Any, **options: Any) -> Any:
-        for _ in range(times):
-            os.kill(os.getpid(), number)
-        time.sleep(seconds)
-        return unchanged(module, *args, **options)
-
-    monkeypatch.setattr(T5Module, hook, send)
-
-
 @pytest.mark.parametrize("number", CODES)
 def test_before_training(
     number: signal.Signals, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send_at(monkeypatch, "configure_model", number)
+    send_signal(monkeypatch, "configure_model", number)
     told_to_stop(capsys, number, *command("fit", tmp_path))
     assert not list(tmp_path.iterdir()), "no folder of a run that never began"
 
@@ -62,7 +44,7 @@ def test_before_training(
 IN_TRAINING = [
     *(("training_step", number, [], 1) for number in CODES),
     ("validation_step", signal.SIGTERM, [], 2),  # at the epoch's end
-    ("validation_step", signal.SIGTERM, ["--trainer.val_check_interval=1", "--save_every=9"], 1),
+    ("validation_step", signal.SIGTERM, ["--trainer.val_check_interval=1", "--save_every_n_steps=9"], 1),
 ]
 
 
@@ -76,12 +58,11 @@ def test_in_training(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("lit_compacter.runtime.signals.PATIENCE", 0.1)
-    send_at(monkeypatch, hook, number, seconds=0.3)
+    send_signal(monkeypatch, hook, number, seconds=0.3)
     told = told_to_stop(capsys, number, *command("fit", tmp_path, "--run_name=run", *options))
     last = tmp_path / "run/checkpoints/last.ckpt"
-    assert told.endswith(f" after optimizer step {step}; go on with --ckpt_path {last}")
-    state = checkpoint.read(last)
+    assert told.endswith(f" after optimizer step {step}; resume with --ckpt_path {last}")
+    state = read_checkpoint(last)
     assert state["global_step"] == step
     (best,) = [callback for name, callback in state["callbacks"].items() if "BestCheckpoint" in name]
     assert (best["best_model_score"] is not None) == (hook == "validation_step"), "the validation was finished"
@@ -90,9 +71,9 @@ def test_in_training(
 def test_the_second_interrupt_stops_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send_at(monkeypatch, "training_step", signal.SIGINT, times=2)
+    send_signal(monkeypatch, "training_step", signal.SIGINT, times=2)
     told = told_to_stop(capsys, signal.SIGINT, *command("fit", tmp_path, "--run_name=run"))
-    assert told.endswith("; what was written before is whole")
+    assert told.endswith("; what was written before is complete")
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
@@ -101,40 +82,17 @@ def test_in_evaluation(
     verb: str, hook: str, trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path.name for path in trained.rglob("*")}
-    send_at(monkeypatch, hook, signal.SIGTERM)
+    send_signal(monkeypatch, hook, signal.SIGTERM)
     told_to_stop(capsys, signal.SIGTERM, *command(verb, trained.parent, "--run_name=first", "--ckpt_path=best"))
     made = {path.name for path in trained.rglob("*")} - before
     assert made <= {f"config-{verb}.yaml", verb} | {name for name in made if name.startswith("events.")}
 
 
-TOLD = "stopped by SIGTERM; what was written before is whole\n"
-DEAF = """
-from torch.distributed import TCPStore
-from lit_compacter.runtime import signals as stopping
-stopping.PATIENCE = 0.5
-with stopping.stoppable():
-    stopping.BEFORE_A_SUDDEN_END.append(lambda: print("the others are told", flush=True))
-    print("waiting", flush=True)
-    TCPStore("127.0.0.1", 0, world_size=2, is_master=True, wait_for_workers=True)
-"""
-
-
-def stopped_while_waiting(*words: str, **options: Any) -> tuple[str, str]:
-    """What a process says that is told to stop after it has said that it waits."""
-    process = Popen([sys.executable, *words], cwd=ROOT, text=True, stdout=PIPE, stderr=PIPE, **options)
-    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGTERM)
-    told = process.communicate(timeout=60)
-    assert process.returncode == STOPPED
-    return told
-
-
-def test_while_it_waits_for_other_processes() -> None:
-    """In C++, where Python's handlers are not called."""
-    assert stopped_while_waiting("-c", DEAF) == ("the others are told\n", TOLD)
-
-
 def test_while_libraries_are_imported(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("print('waiting', flush=True)\nimport time\ntime.sleep(60)")
-    assert stopped_while_waiting("main.py", "fit", env=os.environ | {"PYTHONPATH": str(tmp_path)}) == ("", TOLD)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    process = Popen([sys.executable, "main.py", "fit"], cwd=ROOT, text=True, stdout=PIPE, stderr=PIPE, env=environment)
+    assert process.stdout is not None and process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=60) == ("", "stopped by SIGTERM; what was written before is complete\n")
+    assert process.returncode == EXIT_RESUMABLE

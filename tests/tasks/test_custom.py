@@ -65,7 +65,7 @@ def test_files_of_every_kind(suffix: str, tmp_path: Path) -> None:
     }
     space = " " if suffix == ".tsv" else "\t"
     row = data.data["train"][1]
-    assert "".join(row["pieces"]) == f'question: Who "ran", 1? context: Ann 🙂{space}ran 1.'
+    assert "".join(row["segments"]) == f'question: Who "ran", 1? context: Ann 🙂{space}ran 1.'
     assert row["targets"] == ["Ann"]
 
 
@@ -74,7 +74,7 @@ def test_kinds_of_answers() -> None:
     assert isinstance(text.answer, Text) and text.metrics == ("exact_match", "f1")
     assert isinstance(number.answer, Number) and number.metrics == ("pearson",)
     labels = _task(labels=["no", "true", 3])
-    assert labels.answer == Labels(("no", "true", "3"), texts=("no", "true", "3")) and labels.metrics == ("accuracy",)
+    assert labels.answer == Labels(("no", "true", "3"), targets=("no", "true", "3")) and labels.metrics == ("accuracy",)
 
 
 def _task(**more: Any) -> Any:
@@ -87,12 +87,12 @@ def test_numbers_and_lists_in_columns(tmp_path: Path) -> None:
     data = GlueDataModule(**own(test_file=str(path)))
     data.setup("test")
     (row,) = data.data["test"].to_list()
-    assert "".join(row["pieces"]) == "question: 3 context: true" and row["targets"] == ["Ann", "Bob"]
+    assert "".join(row["segments"]) == "question: 3 context: true" and row["targets"] == ["Ann", "Bob"]
 
 
-# Names that the program uses for its own purposes, or that other columns might be taken for.
+# Names that the program uses for its own purposes, or that other columns might be num_batches for.
 COLUMNS = ["label", "labels", "split", "idx", "group", "answers", "targets", "row", "input_ids", "length", "columns"]
-COLUMNS += ["pieces", "source", "prediction", "cut", "question", "a.b", "0"]
+COLUMNS += ["segments", "source", "prediction", "num_truncated", "question", "a.b", "0"]
 UNUSED: list[Any] = [["a", ["b"]], {"a": 1}, 17293822569102704640, None, 1.5, True, "q-000", -1]
 
 
@@ -105,9 +105,9 @@ def test_a_column_may_have_any_name(suffix: str, tmp_path: Path) -> None:
     source = " ".join(f"{name} {{{name}}}" for name in COLUMNS)
     data = GlueDataModule(**own(source=source, target="verdict", labels=["no", "yes"], max_source_length=512, **files))
     for role in ("train", "validation", "predict"):
-        data.make(role)
+        data.prepare_split(role)
         for number, row in enumerate(data.data[role].to_list()):
-            assert "".join(row["pieces"]) == " ".join(f"{name} 00{number}" for name in COLUMNS)
+            assert "".join(row["segments"]) == " ".join(f"{name} 00{number}" for name in COLUMNS)
             assert row["targets"] == [("no", "yes")[number % 2]]
             assert (row["idx"], row["row"], row["group"]) == (number, number, number)
             assert row["split"] == (f"x{suffix}" if role == "predict" else role)
@@ -119,11 +119,11 @@ def test_a_column_that_no_option_names_is_not_read(name: str, tmp_path: Path) ->
     rows = [{"text": f"Ann {i}.", "verdict": "yes", name: value} for i, value in enumerate(UNUSED)]
     (tmp_path / "x.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = GlueDataModule(**own(source="{text}", target="verdict", train_file=str(tmp_path / "x.jsonl")))
-    data.make("train")
-    assert ["".join(pieces) for pieces in data.data["train"]["pieces"]] == [row["text"] for row in rows]
+    data.prepare_split("train")
+    assert ["".join(segments) for segments in data.data["train"]["segments"]] == [row["text"] for row in rows]
     path = write(tmp_path / "y.jsonl", [{"text": "Ann.", name: f"my {name}"}])
     data = GlueDataModule(**own(source="{text}", target=name, train_file=path))
-    data.make("train")
+    data.prepare_split("train")
     assert list(data.data["train"]["targets"]) == [[f"my {name}"]]
 
 
@@ -132,7 +132,7 @@ def test_rows_of_ones_own_have_no_groups(tmp_path: Path) -> None:
     rows = [{"text": f"Ann {i}.", "group": "one", "verdict": "yes"} for i in range(8)]
     given = {"metrics": ["accuracy", "exact_match"], "labels": ["no", "yes"], "source": "{text}", "target": "verdict"}
     data = GlueDataModule(**own(test_file=write(tmp_path / "x.csv", rows), **given))
-    data.make("test")
+    data.prepare_split("test")
     metrics = AnswerMetrics(data.task.answer, data.task.metrics)
     metrics.update(
         ["yes", "yes", "no", "?"] * 2, *(list(data.data["test"][name]) for name in ("targets", "group", "row"))

@@ -137,7 +137,7 @@ def test_many_rows_of_rare_labels() -> None:
 def test_f1_is_that_of_the_second_label() -> None:
     predictions, targets = ["spam", "ham", "spam", "spam"], ["spam", "ham", "ham", "spam"]
     for labels in (("ham", "spam"), ("spam", "ham")):
-        found = scores(Labels(labels, texts=labels), ("f1",), predictions, targets)
+        found = scores(Labels(labels, targets=labels), ("f1",), predictions, targets)
         assert found["f1"] == pytest.approx(f1_score(targets, predictions, pos_label=labels[1]))
 
 

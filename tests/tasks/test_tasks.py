@@ -154,8 +154,8 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
         found = from_files(task, split, tmp_path / "files")
         assert found == from_hub(task, str(tmp_path / "hub"), benchmark.hub, split)
         assert len(found) == COUNTS[split.split("_")[0]]
-        labelled = not split.startswith("test") or benchmark.labelled_test
-        assert all((row.label is not None) == labelled for row in found)
+        labeled = not split.startswith("test") or benchmark.labelled_test
+        assert all((row.label is not None) == labeled for row in found)
         assert {type(row.idx) for row in found} == {dict if name == "multirc" else int}
 
 

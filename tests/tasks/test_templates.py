@@ -9,7 +9,7 @@ ROW = {"question": "Who?", "my column": 3, "b": "{x} \\1"}
 
 
 @pytest.mark.parametrize(
-    ("text", "pieces"),
+    ("text", "segments"),
     [
         ("q: {question} c: {my column}", ["q: ", "Who?", " c: ", "3", ""]),
         ("{b}", ["", "{x} \\1", ""]),
@@ -17,12 +17,12 @@ ROW = {"question": "Who?", "my column": 3, "b": "{x} \\1"}
         ("{question}{question}", ["", "Who?", "", "Who?", ""]),
     ],
 )
-def test_pieces(text: str, pieces: list[str]) -> None:
-    assert Template(text).pieces(ROW) == pieces
+def test_pieces(text: str, segments: list[str]) -> None:
+    assert Template(text).segments(ROW) == segments
 
 
 def test_fields_are_the_references() -> None:
-    assert "".join(fields("question", "b").pieces(ROW)) == "question: Who? b: {x} \\1"
+    assert "".join(fields("question", "b").segments(ROW)) == "question: Who? b: {x} \\1"
 
 
 def test_other_columns() -> None:

@@ -61,7 +61,7 @@ def test_every_verb(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_project_root")
 def test_what_a_checkpoint_tells_a_diagnostic_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The form of the task that was trained, and the training rows' majority; a run's own config changes neither."""
+    """The form of the task that was trained, and the majority label; a run's own config changes neither."""
     BENCHMARKS["axb"].write_files(tmp_path)
     rows = [{"premise": "A.", "hypothesis": "B.", "idx": i, "label": ENTAILMENT[i > 3]} for i in range(12)]
     for name in ("train", "val"):

@@ -1,0 +1,16 @@
+"""`python -m lit_compacter` does what `python main.py` does in a clone."""
+
+import sys
+from pathlib import Path
+
+# Run by its path, as Lightning does to launch further processes, Python puts this folder first on sys.path, where its
+# modules would hide others of the same names.
+sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
+
+from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
+
+with handle_stop_signals():  # the next import takes seconds, in which a run can be told to stop too
+    from lit_compacter.cli.main import main as main
+
+if __name__ == "__main__":
+    main()

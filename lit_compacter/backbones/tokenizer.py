@@ -1,0 +1,48 @@
+"""The tokenizer of a backbone."""
+
+import json
+from functools import lru_cache
+
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+
+from lit_compacter.backbones.loading import cannot_load, check_folder
+from lit_compacter.errors import UserError
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model on the hub or in a folder.
+
+    Raises:
+        UserError: There is none at `name`.
+    """
+    check_folder(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+    except Exception as error:  # transformers' readers raise many types
+        raise cannot_load("the tokenizer of ", name, error) from error
+    if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, "▁"}:  # what transformers makes of no files
+        raise UserError(f"the tokenizer of the model {name!r} is absent: there is no tokenizer.json or spiece.model")
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
+    """Raise UserError if the model lacks some of the tokenizer's tokens, or pads and ends with others."""
+    largest = max(tokenizer.get_vocab().values())
+    found = {"vocab_size": largest + 1, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    for name, value in found.items():
+        expected = getattr(config, name)
+        fits = value <= expected if name == "vocab_size" else value == expected
+        if not fits:
+            raise UserError(
+                f"the tokenizer does not fit the model: its {name} is {value}, the model's {expected}; "
+                "give --model.model_name a folder that holds both as they were published"
+            )
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What a tokenizer does, as text, without the settings of its last call."""
+    if not tokenizer.is_fast:  # ByT5's
+        return f"{type(tokenizer).__name__} {json.dumps(tokenizer.get_vocab())}"
+    settings = {"truncation": None, "padding": None}
+    return json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()) | settings)

@@ -1,0 +1,70 @@
+"""What a checkpoint must agree with before a run uses it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from lit_compacter.checkpoints.format import METADATA_KEY, Metadata
+from lit_compacter.errors import UserError
+
+ALWAYS = ("method", "options", "backbone")
+TO_RESUME = ("task", "inputs")
+PROGRESS = ("loops", "callbacks", "optimizer_states", "lr_schedulers")  # what a resumed run continues from
+
+
+def check_compatible(
+    checkpoint: Mapping[str, Any], current: Metadata, state: Mapping[str, Tensor], resume: bool
+) -> None:
+    """Refuse a checkpoint that was made with something else.
+
+    Args:
+        checkpoint: As `read_checkpoint` returns it.
+        current: This run's metadata.
+        state: This run's tensors under the names that a checkpoint has.
+        resume: Whether training continues, so that task, inputs and the optimizer's state must fit too.
+
+    Raises:
+        UserError: Method, options, backbone, task, inputs or a tensor differ, or a tensor is not finite; the message
+            names both sides.
+    """
+    saved: Mapping[str, Any] = checkpoint[METADATA_KEY]
+    for key in (*ALWAYS, *(TO_RESUME if resume else ())):
+        if saved[key] != current[key]:  # type: ignore[literal-required]
+            was, now = _difference(saved[key], current[key])  # type: ignore[literal-required]
+            names = f" ({saved['model_name']} and {current['model_name']})" if key == "backbone" else ""
+            raise UserError(
+                f"the checkpoint was made with {key} {was}, this run has {key} {now}{names}; give the same (--config "
+                "with the run's own config.yaml does), or another checkpoint"
+            )
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"the checkpoint's tensors do not fit: {name} is {found.get(name, 'absent')} in it and "
+            f"{expected.get(name, 'absent')} in this run ({len(wrong)} such in all)"
+        )
+    if broken := next((n for n, tensor in checkpoint["state_dict"].items() if not tensor.isfinite().all()), None):
+        raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another")
+    if resume and (absent := [part for part in PROGRESS if not checkpoint.get(part)]):
+        raise UserError(f"the checkpoint lacks {', '.join(absent)}: it is for evaluation only; resume from last.ckpt")
+
+
+def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, weight_decay: float) -> None:
+    """Let this run's options replace those that the optimizer and the schedule saved with their state."""
+    for schedule in checkpoint["lr_schedulers"]:
+        schedule["base_lrs"] = [learning_rate] * len(schedule["base_lrs"])
+    for optimizer in checkpoint["optimizer_states"]:
+        for group in optimizer["param_groups"]:
+            group["lr"] *= learning_rate / group["initial_lr"]  # times 1 if nothing was changed: the resume is exact
+            group["initial_lr"], group["weight_decay"] = learning_rate, weight_decay
+
+
+def _difference(saved: Any, current: Any) -> tuple[str, str]:
+    """Both sides as text; of two dicts only the entries that differ."""
+    if isinstance(saved, dict) and isinstance(current, dict):
+        keys = [key for key in {**saved, **current} if saved.get(key) != current.get(key)]
+        saved, current = (", ".join(f"{key}={side.get(key)}" for key in keys) for side in (saved, current))
+    return str(saved), str(current)

@@ -1,0 +1,55 @@
+"""Where the checkpoints of a run are, and what `--ckpt_path` means."""
+
+from pathlib import Path
+
+from lit_compacter.errors import UserError
+
+CHECKPOINTS = "checkpoints"  # the folder in the run directory
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+def find_checkpoint(given: str | None, run_dir: Path | None, may_start_new: bool) -> str | None:
+    """The file that `--ckpt_path` means: a path, or `best` or `last` of the run's own directory.
+
+    Args:
+        given: The option's value.
+        run_dir: The run's directory, if `--run_name` names one.
+        may_start_new: Whether `last` may be absent, so that one command serves the first start and every restart.
+
+    Returns:
+        The path; None for None, and for an absent `last` if `may_start_new`.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if given is None:
+        return None
+    if "://" in given:
+        raise UserError(f"--ckpt_path {given} is a URL; download the file, then give its path")
+    path = Path(given)
+    if given in ("best", "last"):
+        if run_dir is None:
+            raise UserError(f"--ckpt_path {given} is a checkpoint of the run's own folder: it needs --run_name")
+        path = run_dir / CHECKPOINTS / f"{given}.ckpt"
+        if given == "last" and may_start_new and not path.exists():
+            return None
+    if not path.is_file():
+        existing = sorted(str(p) for p in (path if path.is_dir() else path.parent).glob("*.ckpt"))
+        hint = (
+            f"; there are {', '.join(existing)}"
+            if existing
+            else "; expected the path of a .ckpt file, or best or last with --run_name"
+        )
+        raise UserError(f"no checkpoint {path}{hint}")
+    return str(path)
+
+
+def refuse_existing_checkpoints(run_dir: Path, resumed: str | None) -> None:
+    """Raise UserError if the directory holds checkpoints of an earlier fit and `resumed` is not one of them."""
+    folder = run_dir / CHECKPOINTS
+    resumes_here = resumed is not None and Path(resumed).resolve().parent == folder.resolve()
+    if not resumes_here and any(folder.glob("*.ckpt")):
+        raise UserError(
+            f"the run folder {run_dir} holds checkpoints of an earlier fit; resume it with --ckpt_path last, or choose "
+            "another --run_name"
+        )

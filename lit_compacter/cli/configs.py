@@ -1,0 +1,124 @@
+"""Config files: where they are, how they are read, and what they and checkpoints say of a method."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+
+from lit_compacter.checkpoints.format import Metadata
+from lit_compacter.data.options import InputOptions
+from lit_compacter.errors import UserError, did_you_mean, first_duplicate
+from lit_compacter.methods import METHODS, Method
+from lit_compacter.tasks.custom import OPTIONS as CUSTOM_OPTIONS
+
+SHARE = Path(__file__).parents[1] / "share"  # where an installed package keeps configs/ and data/
+ROOT = SHARE if SHARE.is_dir() else Path(__file__).parents[2]  # else a clone has them at its top level
+CONFIGS = ROOT / "configs"
+DEFAULTS = CONFIGS / "defaults.yaml"  # read before any --config
+
+METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
+SECTIONS = ("data", "model", "trainer")
+PATHS = (("data", "data_dir"), ("model", "model_name"))  # options of our configs that may name a folder under ROOT
+
+
+def find_config(given: str) -> str:
+    """A config file: as a path, or by its name in `configs/` or a folder of it, with or without `.yaml`.
+
+    Raises:
+        UserError: There is no such file, or more than one; the message lists those that exist.
+    """
+    for candidate in (Path(given), CONFIGS / given, CONFIGS / f"{given}.yaml"):
+        if candidate.is_file():
+            return str(candidate)
+    existing = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml"))
+    named = [path for path in existing if Path(path).name in (given, f"{given}.yaml")]
+    if len(named) == 1:
+        return str(CONFIGS / named[0])
+    if named:
+        raise UserError(f"there are several config files {given!r}: give one of {', '.join(named)}")
+    raise UserError(
+        f"no config file {given!r}; in {CONFIGS} there are {', '.join(existing)}{did_you_mean(given, existing)}"
+    )
+
+
+def display_name(path: str) -> str:
+    """A config's name in `configs/`, or its path if it is elsewhere."""
+    return str(Path(path).relative_to(CONFIGS)) if Path(path).is_relative_to(CONFIGS) else path
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """Refuses an option that is given twice; YAML's readers take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if (duplicate := first_duplicate([name.value for name, _ in node.value])) is not None:
+            raise yaml.MarkedYAMLError(problem=f"{duplicate} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_config(file: str) -> dict[str, Any]:
+    """The content of a config file.
+
+    Relative folders in our own configs, such as `data/tiny-t5`, are found from any working directory.
+
+    Raises:
+        UserError: The file cannot be read, or a section is not a mapping.
+    """
+    path = Path(file)
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)  # a safe loader
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} holds no options; expected sections such as data: and model:")
+    for name in SECTIONS:
+        if not isinstance(value := config.get(name) or {}, dict):
+            raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
+    if path.is_relative_to(CONFIGS):
+        for section, option in PATHS:
+            options = config.get(section, {})
+            if option in options and (ROOT / options[option]).is_dir():
+                options[option] = str(ROOT / options[option])
+    return config
+
+
+def load_method(name: str) -> Method:
+    """The method of `configs/methods/<name>.yaml`, such as `compacter_pp`."""
+    given = yaml.safe_load((CONFIGS / "methods" / f"{name}.yaml").read_text())["model"]["method"]
+    options = given.get("init_args", {})
+    return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
+def checkpoint_defaults(metadata: Metadata, data: Namespace, method: str) -> dict[str, Any]:
+    """A checkpoint's backbone, method and inputs as defaults of the parser.
+
+    Options that describe a custom task are left out if another task is evaluated, and so are those that the user's own
+    data module does not have.
+
+    Args:
+        metadata: The checkpoint's.
+        data: The data module's default options, with `task` as the user has given it.
+        method: Import path of the method that the user names. A checkpoint alone never decides what is imported.
+
+    Raises:
+        UserError: The checkpoint's method is neither one of this package nor the one that the user names.
+    """
+    path = f"lit_compacter.methods.{metadata['method']}"
+    if metadata["method"] not in METHODS:
+        path = metadata["method"]
+        if path != method:
+            raise UserError(
+                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; a method of your own must "
+                f"be named too: give the run's own config.yaml with --config, or --model.method {path}"
+            )
+    options = {name: list(v) if isinstance(v, tuple) else v for name, v in metadata["options"].items()}
+    same_task = data.get("task") in (metadata["task"], None)
+    shared = {field.name for field in dataclasses.fields(InputOptions) if field.name in data}
+    inputs = {
+        f"data.{name}": value
+        for name, value in metadata["inputs"].items()
+        if name in shared and (same_task or name not in CUSTOM_OPTIONS)
+    }
+    model = {"model.model_name": metadata["model_name"], "model.method": {"class_path": path, "init_args": options}}
+    return model | inputs

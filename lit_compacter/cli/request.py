@@ -1,0 +1,137 @@
+"""What the user has asked for, before it is parsed: the verb, config files, the command line and own classes."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_compacter.checkpoints.paths import find_checkpoint
+from lit_compacter.cli.configs import DEFAULTS, display_name, find_config, read_config
+from lit_compacter.cli.user_classes import find_classes, split_class_options, without_classes
+
+METHOD = "model.method"
+CLASS, INIT_ARGS = "class_path", "init_args"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command line with the config files that it names.
+
+    Attributes:
+        args: The words after the verb, without those that name a class of the user's own.
+        configs: Config file → its options by dotted name, in the order given.
+        classes: Section → its class: the data module and the module, or the user's own.
+    """
+
+    args: list[str]
+    configs: dict[str, dict[str, Any]]
+    classes: dict[str, type]
+
+    @classmethod
+    def read(cls, args: Sequence[str]) -> "Request":
+        """Read the config files and import the user's own classes.
+
+        Raises:
+            UserError: A file cannot be read, or a class cannot be imported.
+        """
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("-c", "--config", action="append", default=[])
+        paths = [find_config(name) for name in parser.parse_known_args(args)[0].config]
+        contents = [read_config(path) for path in paths]
+        args, named = split_class_options(args)
+        configs = {display_name(p): flatten(without_classes(c)) for p, c in zip(paths, contents, strict=True)}
+        methods = [class_path(options.get(METHOD)) for options in (*configs.values(), parse_options(args))]
+        return cls(args, configs, find_classes(contents, named, methods))
+
+    def get(self, name: str) -> Any:
+        """An option's value by its dotted name: of the command line, else of the last config file that has it."""
+        sources = [flatten(read_config(str(DEFAULTS))), *self.configs.values(), parse_options(self.args)]
+        return next((options[name] for options in reversed(sources) if name in options), None)
+
+    def find_checkpoint(self, may_start_new: bool = False) -> str | None:
+        """The file that `--ckpt_path` means; None if it is not given."""
+        root, name = Path(self.get("trainer.default_root_dir") or "."), self.get("run_name")
+        return find_checkpoint(self.get("ckpt_path"), root / name if name else None, may_start_new)
+
+
+def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted name → value of a config. A class with its options stays one value."""
+    options: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, dict) and CLASS not in value:
+            options |= flatten(value, f"{prefix}{name}.")
+        else:
+            options[f"{prefix}{name}"] = value
+    return options
+
+
+def parse_options(args: Sequence[str]) -> dict[str, Any]:
+    """Dotted name → value of `--name=value` and `--name value`; a class in braces as a config has it."""
+    options: dict[str, Any] = {}
+    for word, following in zip_longest(args, args[1:]):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            options[name.removesuffix("+")] = _parse_value(value if equals else following)
+    return options
+
+
+def _parse_value(value: str | None) -> Any:
+    try:
+        return yaml.safe_load(value) if value and value[0] in "{[" else value
+    except yaml.YAMLError:
+        return value
+
+
+def class_path(value: Any) -> str:
+    """The import path or name of the class in an option's value; empty if there is none."""
+    path = value.get(CLASS) if isinstance(value, dict) else value
+    return path if isinstance(path, str) else ""
+
+
+def class_name(value: Any) -> str:
+    """As `class_path`, without the module."""
+    return class_path(value).rpartition(".")[2]
+
+
+def init_args(value: Any) -> dict[str, Any]:
+    """The options of the class in an option's value."""
+    return dict(value.get(INIT_ARGS) or {}) if isinstance(value, dict) else {}
+
+
+def class_options(given: Mapping[str, Any], option: str) -> dict[str, Any]:
+    """The options of `option`'s class: within its value, or given as `option.name` or `option.init_args.name`."""
+    options = init_args(given.get(option))
+    for name, value in given.items():
+        if name.startswith(f"{option}."):
+            options[name.removeprefix(f"{option}.").removeprefix(f"{INIT_ARGS}.")] = value
+    return {name: value for name, value in options.items() if name not in ("help", CLASS, INIT_ARGS, "dict_kwargs")}
+
+
+def replaced_options(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """`data.batch_size 16 of cb.yaml (100 in adapter.yaml)` for each option that a later config file replaces.
+
+    Args:
+        configs: File → its options by dotted name, in the order given.
+    """
+    messages: dict[str, str] = {}
+    values: dict[str, tuple[str, Any]] = {}
+    for file, options in configs.items():
+        for name, value in _with_method_options(options).items():
+            earlier_file, earlier = values.get(name, (file, value))
+            if earlier != value:
+                messages[name] = f"{name} {earlier} of {earlier_file} ({value} in {file})"
+            values[name] = file, value
+    return list(messages.values())
+
+
+def _with_method_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with the method's class and each of its options as options of their own."""
+    flat = {name: value for name, value in options.items() if not name.startswith(METHOD)}
+    if method := class_name(options.get(METHOD)):
+        flat[METHOD] = method
+        flat |= {f"{method}.{name}": value for name, value in class_options(options, METHOD).items()}
+    return flat

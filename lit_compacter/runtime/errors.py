@@ -1,0 +1,71 @@
+"""What turns an exception into one line on stderr."""
+
+import contextlib
+import errno
+import re
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from lit_compacter.errors import UserError
+from lit_compacter.runtime.rank import is_rank_zero
+
+REPORT_DELAY_S = 3  # other ranks wait: where all make the same mistake, rank 0 ends them before they repeat its line
+
+
+@contextlib.contextmanager
+def report_user_errors(debug: bool = False) -> Iterator[None]:
+    """Print a user's mistake as one line on stderr and exit with code 2; with code 1 if another process has ended.
+
+    Args:
+        debug: Let the exception pass, with its traceback.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = _message(error)
+        if debug or message is None:
+            raise
+        if not is_rank_zero():
+            time.sleep(REPORT_DELAY_S)
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(1 if _is_lost_connection(error) else 2)
+
+
+def _message(error: Exception) -> str | None:
+    """The line for the user; None for a bug in this program."""
+    if _is_lost_connection(error):
+        return "another process of this run has ended; its last message says why"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; give another path"
+    if isinstance(error, UserError | MisconfigurationException | ModuleNotFoundError):
+        return str(error)
+    return None
+
+
+def _is_lost_connection(error: Exception) -> bool:
+    """Whether another process of the run has ended. gloo raises a plain RuntimeError, which only its text tells."""
+    gloo = isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer|Broken pipe", str(error))
+    return bool(gloo) or isinstance(error, torch.distributed.DistError)
+
+
+@contextlib.contextmanager
+def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterator[None]:
+    """Raise UserError when memory or disk space runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        on_cpu = "can't allocate memory" in str(error)  # torch has no exception class for it
+        if not (on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
+            raise
+        raise UserError(
+            f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
+            "lower one; in training, trainer.accumulate_grad_batches makes up for a smaller batch"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"the disk is full ({error}); free some space and start again (--ckpt_path last)") from error
