@@ -6,8 +6,6 @@ from typing import Any, Literal, TypeAlias
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from lit_compacter.errors import UserError
-
 BACKBONE = "google-t5/t5-base"  # the paper's
 LabelValue: TypeAlias = str | int | float
 
@@ -95,8 +93,6 @@ class DataOptions(InputOptions):
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None and field.default not in (None, dataclasses.MISSING):  # which jsonargparse accepts
-                raise UserError(f"data.{field.name} is null; expected a value, such as {field.default}")
             # Plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
             if isinstance(value, int) and not isinstance(value, bool):
                 setattr(self, field.name, int(value))

@@ -88,7 +88,7 @@ def test_other_rows(changed: dict[str, Any]) -> None:
         rows(resumed)
     resumed.load_state_dict(stopped.state_dict())
     resumed.sampler.set_epoch(1)
-    with pytest.warns(UserWarning, match=rf"changed since the checkpoint \(29 rows then, {count} now\); training goes"):
+    with pytest.warns(UserWarning, match=rf"changed since the checkpoint \(29 rows then, {count} now\); training cont"):
         assert sorted(itertools.chain(*rows(resumed))) == list(range(count))
 
 
