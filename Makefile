@@ -1,10 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install demo test lint soak bench backbone clean
+.PHONY: help install demo test test-fast lint soak bench wheel backbone clean
 
 help:      ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
 
 install: $(BIN)/installed  ## create .venv with the tested versions
 
@@ -21,6 +21,9 @@ demo: $(BIN)/installed  ## train Compacter on the embedded task, under a minute 
 test: $(BIN)/installed  ## run the tests, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
+test-fast: $(BIN)/installed  ## the unit tests, under a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'not soak and not integration'
+
 lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,6 +35,15 @@ soak: $(BIN)/installed  ## what make test leaves out: every method on every mode
 bench: $(BIN)/installed  ## time of one adapter, thin and materialized; peak memory of evaluation
 	$(BIN)/python -m benchmarks.layer
 	$(BIN)/python -m benchmarks.evaluation
+
+wheel: $(BIN)/installed  ## build the wheel, install it in a new environment and run the demo from an empty folder
+	rm -rf build/wheel build/installed build/empty
+	$(BIN)/python -m build --quiet --wheel --outdir build/wheel .
+	$(PYTHON) -m venv build/installed
+	build/installed/bin/python -m pip install --quiet --constraint constraints.txt build/wheel/*.whl
+	mkdir -p build/empty
+	cd build/empty && ../installed/bin/lit-compacter fit --config demo.yaml --trainer.max_epochs 1 --run_name demo
+	cd build/empty && ../installed/bin/lit-compacter test --config demo.yaml --run_name demo --ckpt_path best
 
 backbone: $(BIN)/installed  ## make data/demo and data/tiny-t5 anew: about 20 minutes on two cores
 	$(BIN)/python data/make_demo.py

@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration, get_linear_schedule_with_warmup
+from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
@@ -26,31 +26,14 @@ from lit_compacter.data.collate import IGNORE_INDEX, Batch
 from lit_compacter.data.options import BACKBONE
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method, name_of
-from lit_compacter.schedule import (
-    Warmup,
-    align_with_run,
-    get_warmup_steps,
-    num_optimizer_steps,
-    warn_if_too_long,
-)
+from lit_compacter.schedule import Warmup, align_with_run, make_schedule
 from lit_compacter.tasks.metrics import AnswerMetrics
+from lit_compacter.tasks.predictions import Prediction, make_predictions
 
 if TYPE_CHECKING:
     from lit_compacter.datamodule import GlueDataModule
 
 LEARNING_RATE = "train/learning_rate"
-
-
-class Prediction(TypedDict):
-    """A record of predictions.jsonl. `prediction` is None if the output is not an answer."""
-
-    row: NotRequired[int]  # number of the row, by which records are sorted and then removed
-    split: str
-    idx: Any  # the benchmark's number of the row
-    source: str
-    prediction: Any  # as the leaderboard takes it
-    target: NotRequired[Any]  # if it is known
-    raw_text: str
 
 
 class T5Module(LightningModule):
@@ -210,16 +193,7 @@ class T5Module(LightningModule):
         """
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=self.learning_rate, weight_decay=self.weight_decay)
-        # Reading this property also loads the training batches, which are counted next.
-        if not 0 < self.trainer.estimated_stepping_batches < float("inf"):
-            raise UserError(
-                "the learning rate falls to 0 over the run, which must have a beginning and an end: "
-                "give --trainer.max_epochs, 1 or more"
-            )
-        steps = int(num_optimizer_steps(self.trainer))
-        warmup = get_warmup_steps(self.warmup_steps, steps)
-        warn_if_too_long(warmup, steps, self.learning_rate)
-        schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
+        schedule = make_schedule(optimizer, self.trainer, self.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # Evaluation
@@ -253,36 +227,16 @@ class T5Module(LightningModule):
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
         if values["invalid"] == 1:
-            shown = ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.metrics.samples)
-            advice = (
-                ". Early in training this is normal; if it stays so, train for more optimizer steps, with a shorter "
-                "warm-up or a higher learning rate"
-            )
+            early = ". Early in training this is normal; else train longer, or with a higher learning rate"
             warnings.warn(
                 f"no output was an answer of task {self.task.name}, so every score is of wrong answers; for example "
-                f"{shown}{advice if self.trainer.training or self.trainer.validating else ''}",
+                f"{self.metrics.describe_samples()}{early if stage == 'val' else ''}",
                 stacklevel=2,
             )
         self.metrics.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        to_submission = self.task.answer.to_submission
-        columns = (batch["row"], batch["split"], batch["idx"], batch["source"], batch["targets"])
-        predictions = []
-        for row, split, idx, source, targets, text in zip(*columns, self.generate(batch), strict=True):
-            prediction: Prediction = {
-                "row": row,
-                "split": split,
-                "idx": idx,
-                "source": source,
-                "prediction": to_submission(text),
-                "raw_text": text,
-            }
-            if targets:
-                expected = [to_submission(target) for target in targets]
-                prediction["target"] = expected[0] if len(expected) == 1 else expected
-            predictions.append(prediction)
-        return predictions
+        return make_predictions(self.task.answer, batch, self.generate(batch))
 
     # Checkpoints
 

@@ -7,12 +7,38 @@ from typing import TypeAlias
 from jsonargparse.typing import NonNegativeInt, restricted_number_type
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_linear_schedule_with_warmup
+
+from lit_compacter.errors import UserError
 
 PAPER_WARMUP = 500  # optimizer steps, for every task
 Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
 # The share comes first: jsonargparse writes a value as the first type of a union that it fits, and 0.06 as int is 0.
 Warmup: TypeAlias = Share | NonNegativeInt  # type: ignore[valid-type]
+
+
+def make_schedule(optimizer: Optimizer, trainer: Trainer, warmup: float) -> LambdaLR:
+    """A learning rate that rises linearly over the warm-up and falls linearly to 0 at the run's end.
+
+    Args:
+        optimizer: Its learning rate is the peak.
+        trainer: Of the run.
+        warmup: Optimizer steps, or below 1 a share of the run.
+
+    Raises:
+        UserError: The run has no end.
+    """
+    if not 0 < trainer.estimated_stepping_batches < float("inf"):  # which also loads the training batches
+        raise UserError(
+            "the learning rate falls to 0 over the run, which must have a beginning and an end: "
+            "give --trainer.max_epochs, 1 or more"
+        )
+    steps = int(num_optimizer_steps(trainer))
+    warmup_steps = get_warmup_steps(warmup, steps)
+    warn_if_too_long(warmup_steps, steps, optimizer.param_groups[0]["lr"])
+    return get_linear_schedule_with_warmup(optimizer, warmup_steps, steps)
 
 
 def get_warmup_steps(warmup: float, steps: int) -> int:

@@ -54,6 +54,13 @@ def trained(first_run: tuple[Path, str], tmp_path: Path) -> Path:
     return Path(shutil.copytree(first_run[0], tmp_path / "runs" / "first"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of modules that run the command line, which `make test-fast` leaves out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and vars(item.module).keys() & {"main", "run_cli", "command"}:
+            item.add_marker("integration")
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What `make soak` is asked for: how many of the killed runs ended as the run that was never stopped."""
     outcomes = [

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, Timer
-from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import BEST, LAST
@@ -113,21 +112,16 @@ class LastCheckpoint(Checkpoint):
         if not self.has_trained:
             warnings.warn(
                 f"nothing was trained: the checkpoint is at optimizer step {trainer.global_step}, where the run ends; "
-                f"to train on, {_option_to_raise(trainer)}",
+                "to train on, raise what has ended it: --trainer.max_epochs, max_steps, max_time (of all starts "
+                "together), or the patience of EarlyStopping",
                 stacklevel=2,
             )
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        for callback in _early_stopping(trainer):
-            checkpoint["callbacks"][callback.state_key]["thresholds"] = _thresholds(callback)
-
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let this run's early stopping options replace those that Lightning saved with its state."""
+        """Let this run's early stopping patience replace the one that Lightning saved with its state."""
         for callback in _early_stopping(trainer):
             if state := checkpoint["callbacks"].get(callback.state_key):
                 state["patience"] = callback.patience
-                if state.get("thresholds") != _thresholds(callback):
-                    state["stopping_reason"] = EarlyStoppingReason.NOT_STOPPED.value
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -181,27 +175,6 @@ def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:
     return [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
 
 
-def _thresholds(callback: EarlyStopping) -> list[float | None]:
-    return [callback.stopping_threshold, callback.divergence_threshold]
-
-
 def _has_stopped(callback: EarlyStopping) -> bool:
-    """Whether a restored callback had ended the run, and still would with its present options."""
-    by_patience = (EarlyStoppingReason.NOT_STOPPED, EarlyStoppingReason.PATIENCE_EXHAUSTED)
-    return callback.wait_count >= callback.patience or callback.stopping_reason not in by_patience
-
-
-def _option_to_raise(trainer: Trainer) -> str:
-    """The option that ended a run which had nothing left to do."""
-    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
-        return f"raise --trainer.max_epochs {trainer.max_epochs}"
-    if 0 <= trainer.max_steps <= trainer.global_step:
-        return f"raise --trainer.max_steps {trainer.max_steps}"
-    for timer in (callback for callback in trainer.callbacks if isinstance(callback, Timer)):  # type: ignore[attr-defined]
-        if (left := timer.time_remaining()) is not None and left <= 0:
-            return "raise --trainer.max_time, which counts all starts of the run together"
-    for stopped in filter(_has_stopped, _early_stopping(trainer)):
-        if stopped.wait_count >= stopped.patience:
-            return f"raise the patience of EarlyStopping on {stopped.monitor}, {stopped.patience}"
-        return f"change the thresholds of EarlyStopping on {stopped.monitor}, of which one was reached"
-    return "raise --trainer.max_epochs"
+    """Whether a restored callback had ended the run, and still would with its present patience."""
+    return callback.wait_count >= callback.patience

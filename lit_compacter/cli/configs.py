@@ -20,7 +20,6 @@ DEFAULTS = CONFIGS / "defaults.yaml"  # read before any --config
 
 METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 SECTIONS = ("data", "model", "trainer")
-PATHS = (("data", "data_dir"), ("model", "model_name"))  # options of our configs that may name a folder under ROOT
 
 
 def find_config(given: str) -> str:
@@ -60,7 +59,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
 def read_config(file: str) -> dict[str, Any]:
     """The content of a config file.
 
-    Relative folders in our own configs, such as `data/tiny-t5`, are found from any working directory.
+    Paths in our own configs, such as `data/tiny-t5`, are found from any working directory.
 
     Raises:
         UserError: The file cannot be read, or a section is not a mapping.
@@ -73,13 +72,11 @@ def read_config(file: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no options; expected sections such as data: and model:")
     for name in SECTIONS:
-        if not isinstance(value := config.get(name) or {}, dict):
+        if not isinstance(value := config.get(name), dict | None):
             raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
     if path.is_relative_to(CONFIGS):
-        for section, option in PATHS:
-            options = config.get(section, {})
-            if option in options and (ROOT / options[option]).is_dir():
-                options[option] = str(ROOT / options[option])
+        for options in filter(None, (config.get(name) for name in ("data", "model"))):
+            options |= {name: str(ROOT / value) for name, value in options.items() if str(value).startswith("data/")}
     return config
 
 

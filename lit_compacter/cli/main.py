@@ -13,37 +13,24 @@ from typing import Any
 
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import NonNegativeInt, PositiveInt
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
-from lit_compacter.checkpoints.callbacks import BestCheckpoint, LastCheckpoint
 from lit_compacter.checkpoints.format import Metadata
-from lit_compacter.checkpoints.io import AdapterCheckpointIO, read_metadata
-from lit_compacter.checkpoints.paths import CHECKPOINTS, refuse_existing_checkpoints
+from lit_compacter.checkpoints.io import read_metadata
+from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
 from lit_compacter.cli import show
 from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
 from lit_compacter.cli.logging import configure_logging
 from lit_compacter.cli.parser import LINKS, Parser
-from lit_compacter.cli.progress import progress_bars
 from lit_compacter.cli.request import Request, class_path, replaced_options
-from lit_compacter.cli.trainer_support import as_list, check_precision, check_trainer_options
+from lit_compacter.cli.trainer import check_trainer_options, make_trainer
 from lit_compacter.cli.user_classes import with_classes
 from lit_compacter.errors import UserError, did_you_mean, first_line
-from lit_compacter.results.learning_curve import History
-from lit_compacter.results.predictions import BatchIndices, PredictionWriter
 from lit_compacter.results.run_dir import RunDir
-from lit_compacter.results.summaries import (
-    DataSummary,
-    LogHyperparameters,
-    ParameterSummary,
-    SaveConfig,
-    summarize_run,
-)
+from lit_compacter.results.summaries import summarize_run
 from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
-from lit_compacter.runtime.launch import StopTogether, check_launch, command_name
+from lit_compacter.runtime.launch import check_launch, command_name
 from lit_compacter.runtime.process_state import restore_process_state
 from lit_compacter.runtime.signals import handle_stop_signals
 
@@ -137,7 +124,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
             checkpoint = request.find_checkpoint(may_start_new=True)
             if run_dir:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
-        trainer = cli.make_trainer(run_dir, checkpoint)
+        trainer = make_trainer(cli, run_dir, checkpoint)
         check_launch(trainer, cli.config.trainer.strategy)
         getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
         return summarize_run(trainer, run_dir, verb, checkpoint)
@@ -227,7 +214,7 @@ class CLI(LightningCLI):
             self.config.data.trained_on = self.config.data.trained_on or self.metadata["task"]
 
     def instantiate_classes(self) -> None:
-        """As LightningCLI, but for the trainer, which `make_trainer` makes once the run directory is known."""
+        """As LightningCLI, without the trainer, which `make_trainer` builds once the run directory is known."""
         try:
             self.config_init = self.parser.instantiate_classes(self.config)
         except UserError:
@@ -246,57 +233,6 @@ class CLI(LightningCLI):
             return contextlib.nullcontext()
         root, task = Path(options.default_root_dir or "."), self.datamodule.task.name
         return RunDir(root, self.config.run_name, task, trains=self.verb == "fit")
-
-    def make_trainer(self, run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
-        """The trainer with this program's callbacks and plugins besides the user's.
-
-        Raises:
-            UserError: The trainer refuses an option.
-        """
-        given, trains = self.config_init.trainer, self.verb == "fit"
-        callbacks = as_list(given.callbacks)
-        options: dict[str, Any] = {
-            "callbacks": [*callbacks, *self._callbacks(run_dir, checkpoint)],
-            "plugins": [*as_list(given.plugins), AdapterCheckpointIO()],
-        }
-        if run_dir:
-            options["default_root_dir"] = str(run_dir.path)
-            if given.logger is None:
-                options["logger"] = run_dir.make_loggers(self.verb)
-        if not trains:
-            options["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
-        try:
-            trainer = self.instantiate_trainer(**options)
-        except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
-            absent = re.search("gpu backend|accelerator is not available", str(error))
-            hint = "; without one use --trainer.accelerator cpu" if absent else ""
-            raise UserError(f"trainer: {first_line(error)}{hint}") from error
-        check_precision(trainer)
-        if run_dir:
-            run_dir.collect_profile(trainer.profiler)  # type: ignore[attr-defined]
-        return trainer
-
-    def _callbacks(self, run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
-        given, trains = self.config_init.trainer, self.verb == "fit"
-        callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
-        callbacks += [StopTogether(), DataSummary(), BatchIndices()]
-        if trains:
-            callbacks += [ParameterSummary(), LogHyperparameters()]
-        if run_dir is None:
-            return callbacks
-        callbacks.append(SaveConfig(run_dir, self.resolved_config(), self.verb))
-        if self.verb == "predict":
-            callbacks.append(PredictionWriter(run_dir.path))
-        if trains:
-            callbacks.append(History(run_dir.path))
-        if trains and given.enable_checkpointing is not False:
-            folder = run_dir.path / CHECKPOINTS
-            by_batches = isinstance(given.val_check_interval, int)
-            callbacks += [
-                BestCheckpoint(folder, checkpoint, by_batches),
-                LastCheckpoint(folder, self.config.save_every_n_steps),  # after the best one, whose state it holds
-            ]
-        return callbacks
 
     def resolved_config(self) -> str:
         """The options as YAML, without those that belong to this start of the run alone."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_compacter.module import Prediction
 from lit_compacter.results.run_dir import free_path
 from lit_compacter.tasks import Task
+from lit_compacter.tasks.predictions import Prediction
 from lit_compacter.utils.atomic import atomic_write
 
 

@@ -10,10 +10,11 @@ from uuid import uuid4
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.module import Prediction, T5Module
+from lit_compacter.module import T5Module
 from lit_compacter.results.leaderboard import write_leaderboard
 from lit_compacter.results.run_dir import PREDICTIONS, free_path, results_lock
 from lit_compacter.runtime.rank import is_rank_zero
+from lit_compacter.tasks.predictions import Prediction
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
 

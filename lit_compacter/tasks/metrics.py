@@ -217,6 +217,10 @@ class AnswerMetrics(Metric):
         super().reset()
         self.samples = []
 
+    def describe_samples(self) -> str:
+        """The first outputs with what was expected."""
+        return ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.samples)
+
     def _example(self, prediction: str, targets: Sequence[str]) -> list[float]:
         """Whether the prediction is valid, then each text metric's score, or the values to compare."""
         valid = float(self.answer.to_submission(prediction) is not None)

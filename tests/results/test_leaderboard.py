@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.module import Prediction
 from lit_compacter.results.leaderboard import write_leaderboard
 from lit_compacter.tasks import TASKS
+from lit_compacter.tasks.predictions import Prediction
 from tests.conftest import TINY, shared
 
 

@@ -17,7 +17,7 @@ from pytorch_lightning import Trainer
 
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
-from lit_compacter.cli.trainer_support import REFUSED
+from lit_compacter.cli.trainer import REFUSED
 from tests.command_line import command, error, losses, send_signal
 from tests.conftest import ROOT
 

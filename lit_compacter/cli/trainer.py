@@ -1,15 +1,17 @@
-"""The parts of Lightning that a run refuses when it starts, because they would not do what their documentation says.
+"""The trainer of a run, with this program's callbacks, and what it refuses.
 
-docs/support.md lists every callback and option of the trainer.
+docs/support.md lists every callback and option of Lightning's trainer.
 """
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import (
     BaseFinetuning,
     BatchSizeFinder,
+    Checkpoint,
     LearningRateFinder,
     ModelCheckpoint,
     ModelPruning,
@@ -19,8 +21,21 @@ from pytorch_lightning.callbacks import (
     WeightAveraging,
 )
 from pytorch_lightning.plugins import BitsandbytesPrecision, CheckpointIO
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter.errors import UserError
+from lit_compacter.checkpoints.callbacks import BestCheckpoint, LastCheckpoint
+from lit_compacter.checkpoints.io import AdapterCheckpointIO
+from lit_compacter.checkpoints.paths import CHECKPOINTS
+from lit_compacter.cli.progress import progress_bars
+from lit_compacter.errors import UserError, first_line
+from lit_compacter.results.learning_curve import History
+from lit_compacter.results.predictions import BatchIndices, PredictionWriter
+from lit_compacter.results.run_dir import RunDir
+from lit_compacter.results.summaries import DataSummary, LogHyperparameters, ParameterSummary, SaveConfig
+from lit_compacter.runtime.launch import StopTogether
+
+if TYPE_CHECKING:
+    from lit_compacter.cli.main import CLI
 
 MID_STEP = "writes in the middle of a step, which a resumed run would skip; use last.ckpt (--save_every_n_steps)"
 REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
@@ -44,6 +59,63 @@ REFUSED_OPTIONS = {
     "model_registry": "uploads nothing here, because checkpoints stay in the run folder: leave it",
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
+
+
+def make_trainer(cli: "CLI", run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
+    """The trainer with this program's callbacks and plugins besides the user's.
+
+    Args:
+        cli: With the trainer's options.
+        run_dir: The run directory; None for a dry run.
+        checkpoint: The checkpoint that the run begins from.
+
+    Raises:
+        UserError: The trainer refuses an option.
+    """
+    given = cli.config_init.trainer
+    callbacks = as_list(given.callbacks)
+    options: dict[str, Any] = {
+        "callbacks": [*callbacks, *_callbacks(cli, run_dir, checkpoint)],
+        "plugins": [*as_list(given.plugins), AdapterCheckpointIO()],
+    }
+    if run_dir:
+        options["default_root_dir"] = str(run_dir.path)
+        if given.logger is None:
+            options["logger"] = run_dir.make_loggers(cli.verb)
+    if cli.verb != "fit":
+        options["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
+    try:
+        trainer = cli.instantiate_trainer(**options)
+    except (ValueError, TypeError, MisconfigurationException) as error:  # on an option that makes no sense here
+        absent = re.search("gpu backend|accelerator is not available", str(error))
+        hint = "; without one use --trainer.accelerator cpu" if absent else ""
+        raise UserError(f"trainer: {first_line(error)}{hint}") from error
+    check_precision(trainer)
+    if run_dir:
+        run_dir.collect_profile(trainer.profiler)  # type: ignore[attr-defined]
+    return trainer
+
+
+def _callbacks(cli: "CLI", run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
+    given, trains = cli.config_init.trainer, cli.verb == "fit"
+    callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
+    callbacks += [StopTogether(), DataSummary(), BatchIndices()]
+    if trains:
+        callbacks += [ParameterSummary(), LogHyperparameters()]
+    if run_dir is None:
+        return callbacks
+    callbacks.append(SaveConfig(run_dir, cli.resolved_config(), cli.verb))
+    if cli.verb == "predict":
+        callbacks.append(PredictionWriter(run_dir.path))
+    if trains:
+        callbacks.append(History(run_dir.path))
+    if trains and given.enable_checkpointing is not False:
+        folder = run_dir.path / CHECKPOINTS
+        callbacks += [
+            BestCheckpoint(folder, checkpoint, validates_by_batches=isinstance(given.val_check_interval, int)),
+            LastCheckpoint(folder, cli.config.save_every_n_steps),  # after the best one, whose state it holds
+        ]
+    return callbacks
 
 
 def check_trainer_options(options: Namespace, instances: Namespace, trains: bool) -> None:
