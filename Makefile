@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+CONSTRAINTS ?= constraints.txt
 
 .PHONY: help install demo test test-fast lint soak bench wheel backbone clean
 
@@ -8,10 +9,10 @@ help:      ## list the targets
 
 install: $(BIN)/installed  ## create .venv with the tested versions
 
-$(BIN)/installed: setup.cfg constraints.txt
+$(BIN)/installed: setup.cfg $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 demo: $(BIN)/installed  ## train Compacter on the embedded task, under a minute on two cores

@@ -207,7 +207,8 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(self.request.args)
         for name, default in parser.get_defaults().items():  # for which jsonargparse accepts a null in YAML
-            if name.startswith(("data.", "model.")) and default is not None and self.config.get(name) is None:
+            is_option = name.startswith(("data.", "model.")) and name.count(".") == 1
+            if is_option and default is not None and self.config.get(name) is None:
                 raise UserError(f"{name} is null; expected a value, such as {default}")
         # Not a default: a run's own config.yaml, which says null, would replace it.
         if self.metadata and "trained_on" in self.config.data:

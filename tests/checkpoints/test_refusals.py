@@ -96,7 +96,7 @@ def test_a_checkpoint_cannot_choose_what_is_imported(
     state["lit_compacter"]["method"] = "os.system"
     torch.save(state, tmp_path / "x.ckpt")
     message = error(capsys, *command("test", tmp_path / "more", f"--ckpt_path={tmp_path / 'x.ckpt'}"))
-    assert "the checkpoint has method 'os.system'; expected one of Compacter" in message
+    assert "the checkpoint has method 'os.system'; expected one of Adapter" in message
 
 
 def test_a_checkpoint_that_holds_something_else(

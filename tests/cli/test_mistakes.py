@@ -41,7 +41,7 @@ MISTAKES = {
         "trainer.callbacks: EarlyStopping has no option 'monitr'; did you mean 'monitor'?",
     ),
     "another sampler": (["--trainer.use_distributed_sampler=true"], "which divide the rows: leave it false"),
-    "unknown method": (["--model.method=Compactor"], "the methods are Compacter, Adapter"),
+    "unknown method": (["--model.method=Compactor"], "the methods are Adapter, BitFit"),
     "another method's option": (
         ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
         "LayerNorms has no option 'rank'; it is an option of LowRankAdapter",

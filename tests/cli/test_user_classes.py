@@ -118,7 +118,7 @@ def test_a_checkpoint_alone_names_nothing_to_import(here: Path, capsys: pytest.C
     del sys.modules["mine"]
     test = ["test", "--config=demo.yaml", *QUICK, "--run_name=run", "--ckpt_path=best"]
     told = error(capsys, *test)
-    assert "has method 'mine.OneNorm'; expected one of Compacter" in told and "own config.yaml with --config" in told
+    assert "has method 'mine.OneNorm'; expected one of Adapter" in told and "own config.yaml with --config" in told
     assert "mine" not in sys.modules
     assert "the checkpoint has method 'mine.OneNorm'" in error(capsys, *test, "--model.method=BitFit")
     main([*test, "--model.method=mine.OneNorm"])
