@@ -9,8 +9,9 @@ import pytest
 import yaml
 from pytorch_lightning.cli import LightningCLI
 
+from lit_compacter.cli.cli import CLI, VERBS
 from lit_compacter.cli.configs import CONFIGS, find_config
-from lit_compacter.cli.main import CLI, VERBS, main
+from lit_compacter.cli.main import main
 from lit_compacter.cli.request import Request, replaced_options
 from lit_compacter.cli.suggestions import SYNONYMS
 from lit_compacter.errors import UserError

@@ -146,7 +146,7 @@ def test_generation_with_and_without_cache(file: str, kind: str) -> None:
 def test_gradient_checkpointing(file: str, kind: str) -> None:
     plain, _ = changed(file, kind)
     model = copy.deepcopy(plain)
-    model.activation_checkpointing_enable()  # type: ignore[operator]
+    model.gradient_checkpointing_enable()  # type: ignore[operator]
     gradients = []
     for one in (plain, model):
         one(**batch()).loss.backward()

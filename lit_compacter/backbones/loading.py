@@ -118,7 +118,7 @@ def _check_config(name: str, config: PretrainedConfig) -> None:
 
     check("is_encoder_decoder", bool, "true")
     for size in SIZES:
-        check(size, lambda value: value >= 1, "1 or more")
+        check(size, lambda value: isinstance(value, int) and value >= 1, "1 or more")
     for token in TOKENS:
         check(token, lambda value: value in range(config.vocab_size), f"a token's number, below {config.vocab_size}")
 

@@ -1,9 +1,7 @@
 """The command line, `python main.py fit|validate|test|predict|show --config rte.yaml …`: from YAML to a run."""
 
 import argparse
-import contextlib
 import os
-import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,36 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace, set_parsing_settings
-from jsonargparse.typing import NonNegativeInt, PositiveInt
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from jsonargparse import set_parsing_settings
 
 from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
-from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.checkpoints.io import read_metadata
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
 from lit_compacter.cli import show
-from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
+from lit_compacter.cli.cli import CLI, VERBS
 from lit_compacter.cli.logging import configure_logging
-from lit_compacter.cli.parser import LINKS, Parser
-from lit_compacter.cli.request import Request, class_path, replaced_options
+from lit_compacter.cli.request import Request, replaced_options
 from lit_compacter.cli.trainer import check_trainer_options, make_trainer
-from lit_compacter.cli.user_classes import with_classes
-from lit_compacter.errors import UserError, did_you_mean, first_line
-from lit_compacter.results.run_dir import RunDir
+from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.results.summaries import summarize_run
 from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
 from lit_compacter.runtime.launch import check_launch, command_name
 from lit_compacter.runtime.process_state import restore_process_state
 from lit_compacter.runtime.signals import handle_stop_signals
 
-VERBS = {
-    "fit": "Train a model, and keep adapter checkpoints, metrics and the learning curve in a run folder.",
-    "validate": "Score a checkpoint on the validation rows.",
-    "test": "Score a checkpoint on the test rows.",
-    "predict": "Write a checkpoint's answers to predictions.jsonl and to the files that the leaderboard takes.",
-    "show": "Print examples of a task as text pairs, and what of them a model does not see; nothing is trained.",
-}
 # What the trainer's methods are called with: predictions are in a file, and `summarize_run` prints the metrics.
 KEYWORDS: dict[str, dict[str, Any]] = {
     "fit": {},
@@ -117,6 +102,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
     cli = CLI(verb, request, read_metadata(checkpoint) if checkpoint else None)
     if not (trains or checkpoint):
         raise UserError(f"{verb} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
+    check_trainer_options(cli.config.trainer, cli.config_init.trainer, trains)
     cli.model.check_options()
     data = cli.datamodule.options
     with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
@@ -128,115 +114,3 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
         check_launch(trainer, cli.config.trainer.strategy)
         getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
         return summarize_run(trainer, run_dir, verb, checkpoint)
-
-
-class CLI(LightningCLI):
-    """LightningCLI for one verb. Its constructor parses the options and makes data module and module, nothing else.
-
-    Args:
-        verb: fit, validate, test or predict.
-        request: What the user has given.
-        metadata: Of the checkpoint to evaluate, whose method, backbone and inputs are the defaults.
-    """
-
-    def __init__(self, verb: str, request: Request, metadata: Metadata | None = None) -> None:
-        self.verb, self.request, self.metadata = verb, request, metadata
-        super().__init__(
-            request.classes["model"],
-            request.classes["data"],
-            parser_class=Parser,
-            parser_kwargs={
-                "request": request,
-                "prog": f"{command_name()} {verb}",
-                "description": VERBS[verb],
-                "default_config_files": [str(DEFAULTS)],
-            },
-            save_config_callback=None,
-            load_from_checkpoint_support=False,
-            auto_configure_optimizers=False,
-            run=False,
-        )
-
-    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        return self.parser_class(**kwargs)
-
-    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything",
-            type=NonNegativeInt,
-            default=42,
-            help="Seed of new parameters, dropout and training order.",
-        )
-        parser.add_argument(
-            "--run_name",
-            type=str | None,
-            default=None,
-            help="Folder of this run under trainer.default_root_dir. Default: a new one, time stamp and task.",
-        )
-        parser.add_argument(
-            "--save_every_n_steps",
-            type=PositiveInt,
-            default=200,
-            help="Optimizer steps between writes of last.ckpt, besides those at each validation and epoch's end.",
-        )
-        parser.add_argument(
-            "--ckpt_path",
-            type=str | None,
-            default=None,
-            help="Checkpoint to resume from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. If "
-            "there is no last yet, fit starts a new run.",
-        )
-        parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        for section, kind in self.request.classes.items():  # before the 460 lines of the trainer
-            parser.add_lightning_class_args(kind, section)
-        parser.add_lightning_class_args(self.trainer_class, "trainer")
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        defaults = parser.get_defaults()
-        for source, target in LINKS:
-            if target in defaults:  # a class of the user's own may have fixed it
-                parser.link_arguments(source, target)
-        parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
-        if self.metadata:
-            defaults.data.task = self.request.get("data.task")
-            method = self.request.get("model.method")
-            parser.set_defaults(checkpoint_defaults(self.metadata, defaults.data, class_path(method)))
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.config = parser.parse_args(self.request.args)
-        for name, default in parser.get_defaults().items():  # for which jsonargparse accepts a null in YAML
-            is_option = name.startswith(("data.", "model.")) and name.count(".") == 1
-            if is_option and default is not None and self.config.get(name) is None:
-                raise UserError(f"{name} is null; expected a value, such as {default}")
-        # Not a default: a run's own config.yaml, which says null, would replace it.
-        if self.metadata and "trained_on" in self.config.data:
-            self.config.data.trained_on = self.config.data.trained_on or self.metadata["task"]
-
-    def instantiate_classes(self) -> None:
-        """As LightningCLI, without the trainer, which `make_trainer` builds once the run directory is known."""
-        try:
-            self.config_init = self.parser.instantiate_classes(self.config)
-        except UserError:
-            raise
-        except ValueError as error:  # jsonargparse's, on a class of the user's choice
-            text = " ".join(str(error).split())
-            told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
-            raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
-        self.datamodule, self.model = self.config_init.data, self.config_init.model
-        check_trainer_options(self.config.trainer, self.config_init.trainer, trains=self.verb == "fit")
-
-    def open_run_dir(self) -> contextlib.AbstractContextManager[RunDir | None]:
-        """The run directory, locked if the run trains; None for a dry run, which keeps nothing."""
-        options = self.config.trainer
-        if options.fast_dev_run:
-            return contextlib.nullcontext()
-        root, task = Path(options.default_root_dir or "."), self.datamodule.task.name
-        return RunDir(root, self.config.run_name, task, trains=self.verb == "fit")
-
-    def resolved_config(self) -> str:
-        """The options as YAML, without those that belong to this start of the run alone."""
-        config = self.config.clone()
-        config.update(Namespace(run_name=None, ckpt_path=None, debug=False))
-        return with_classes(self.parser.dump(config, skip_unset=False), self.request.classes)

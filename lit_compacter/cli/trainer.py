@@ -4,7 +4,7 @@ docs/support.md lists every callback and option of Lightning's trainer.
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonargparse import Namespace
 from pytorch_lightning import Callback, Trainer
@@ -26,6 +26,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter.checkpoints.callbacks import BestCheckpoint, LastCheckpoint
 from lit_compacter.checkpoints.io import AdapterCheckpointIO
 from lit_compacter.checkpoints.paths import CHECKPOINTS
+from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.progress import progress_bars
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.learning_curve import History
@@ -33,9 +34,6 @@ from lit_compacter.results.predictions import BatchIndices, PredictionWriter
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.results.summaries import DataSummary, LogHyperparameters, ParameterSummary, SaveConfig
 from lit_compacter.runtime.launch import StopTogether
-
-if TYPE_CHECKING:
-    from lit_compacter.cli.main import CLI
 
 MID_STEP = "writes in the middle of a step, which a resumed run would skip; use last.ckpt (--save_every_n_steps)"
 REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
@@ -61,7 +59,7 @@ REFUSED_OPTIONS = {
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
 
 
-def make_trainer(cli: "CLI", run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
+def make_trainer(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
     """The trainer with this program's callbacks and plugins besides the user's.
 
     Args:
@@ -96,7 +94,7 @@ def make_trainer(cli: "CLI", run_dir: RunDir | None, checkpoint: str | None) -> 
     return trainer
 
 
-def _callbacks(cli: "CLI", run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
+def _callbacks(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
     given, trains = cli.config_init.trainer, cli.verb == "fit"
     callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
     callbacks += [StopTogether(), DataSummary(), BatchIndices()]

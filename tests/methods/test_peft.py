@@ -63,7 +63,6 @@ def test_a_type_that_is_no_name() -> None:
         Peft({"peft_type": ["LORA"]}).apply(small_t5("v1.0"))
 
 
-@pytest.mark.parametrize(("kind", "options"), [("VERA", QV), ("PREFIX_TUNING", {"num_virtual_tokens": 4})])
-def test_what_cannot_be_injected_is_refused(kind: str, options: dict[str, Any]) -> None:
+def test_what_cannot_be_injected_is_refused() -> None:
     with pytest.raises(UserError, match=r"model.method.config: .*does not support"):
-        Peft({"peft_type": kind} | options).apply(small_t5("v1.0"))
+        Peft({"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 4}).apply(small_t5("v1.0"))
