@@ -1,4 +1,4 @@
-"""The paper's section 5.5: trained numbers, checkpoint, memory and time of every method, relative to full fine-tuning.
+"""The paper's section 5.5: parameters, checkpoint, memory and time of every method, relative to full fine-tuning.
 
 `python -m benchmarks.efficiency --out results/efficiency` measures each configs/methods/*.yaml in a
 process of its own, on T5-base with random weights, and writes efficiency.json, efficiency.md and efficiency.png in that
@@ -31,9 +31,9 @@ from benchmarks.results import (
     add_arguments,
     content,
     environment,
+    group_comparable,
     load_all,
     measure_missing,
-    measured_alike,
     place,
     run,
     stop_if_missing,
@@ -128,7 +128,7 @@ def measured_with(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def markdown(results: Mapping[str, Result]) -> str:
     """A table for each way to measure, smallest first."""
-    return "\n".join(_section(group) for group in measured_alike(results))
+    return "\n".join(_section(group) for group in group_comparable(results))
 
 
 def _section(group: Mapping[str, Result]) -> str:
@@ -172,7 +172,7 @@ def main() -> None:
     scored = json.loads(options.scores.read_text())["methods"] if options.scores else {}
     scores = {name: result["val/score"] for name, result in scored.items()}
     (options.out / "efficiency.md").write_text(markdown(results))
-    for largest in measured_alike(results)[:1]:
+    for largest in group_comparable(results)[:1]:
         draw(largest, scores, options.out / "efficiency.png")
     print(markdown(results))
     stop_if_missing(results, names)

@@ -1,7 +1,7 @@
-"""Peak memory of evaluation for some examples and for ten times as many: while they are read it holds their texts.
+"""Peak memory of evaluation for a number of examples and for ten times as many.
 
 `python -m benchmarks.evaluation` runs validate and predict, each in a process of its own, on the embedded
-task's validation rows, which come as often as it takes.
+task's validation rows, repeated as often as needed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
             write_rows(folder / "RTE", count)
             options = ["--data.data_dir", str(folder), "--data.split", "official"]
             options += ["--ckpt_path", str(runs / "fit/checkpoints/last.ckpt")]
-            for verb in ("validate", "predict"):  # the first time they are tokenize_examples
+            for verb in ("validate", "predict"):  # the first run tokenizes them
                 peak(verb, *common, *options)
             table.add_row(f"{count:,}", *(f"{peak(verb, *common, *options):.0f}" for verb in ("validate", "predict")))
     Console().print(table)

@@ -1,4 +1,4 @@
-"""The figure of the efficiency benchmark: each method's time or score, share of trained numbers and memory."""
+"""The figure of the efficiency benchmark: each method's time or score, share of trainable parameters and memory."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,11 +72,11 @@ def place_labels(
     canvas = axes.figure.canvas
     canvas.draw()
     pixels = axes.figure.dpi / 72
-    num_batches = []
+    occupied = []
     centers: list[list[float]] = axes.transData.transform(np.column_stack([x, y])).tolist()
     for (left, low), radius in zip(centers, radii, strict=True):
         half = radius * pixels
-        num_batches.append(Bbox.from_extents(left - half, low - half, left + half, low + half))
+        occupied.append(Bbox.from_extents(left - half, low - half, left + half, low + half))
     inside = axes.get_window_extent()
     for i in sorted(
         range(len(names)), key=lambda i: -x[i]
@@ -84,8 +84,8 @@ def place_labels(
         for offset in _offsets(radii[i]):
             label = _write(axes, names[i], (x[i], y[i]), offset)
             box = label.get_window_extent().padded(2 * pixels)
-            if _is_inside(box, inside) and not any(box.overlaps(other) for other in num_batches):
-                num_batches.append(box)
+            if _is_inside(box, inside) and not any(box.overlaps(other) for other in occupied):
+                occupied.append(box)
                 if math.hypot(*offset) > radii[i] + NEAR:
                     _join(axes, (x[i], y[i]), offset, radii[i])
                 break

@@ -1,4 +1,4 @@
-"""Time of one adapter, forward and backward: thin products, H materialized, and a dense bottleneck of the same size.
+"""Time of one adapter, forward and backward: factored and materialized PHM products, and dense linear layers.
 
 `python -m benchmarks.layer` prints medians of interleaved rounds, also relative to materializing H.
 """
@@ -16,13 +16,13 @@ from lit_compacter.layers import Bottleneck, PHMLinear
 
 
 def make(kind: str, dim: int, bottleneck: int, phm_dim: int) -> Bottleneck:
-    """An adapter whose linears are `thin` or `materialized` PHM products, or `dense`."""
+    """An adapter whose linear layers are `factored` or `materialized` PHM products, or `dense`."""
 
     def linear(in_features: int, out_features: int) -> nn.Module:
         if kind == "dense":
             return nn.Linear(in_features, out_features)
         layer = PHMLinear(in_features, out_features, phm_dim)
-        layer.use_factored_matmul = kind == "thin"
+        layer.use_factored_matmul = kind == "factored"
         return layer
 
     return Bottleneck(linear(dim, bottleneck), linear(bottleneck, dim))
@@ -43,15 +43,15 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1024, help="vectors per pass")
     parser.add_argument("--rounds", type=int, default=100, help="timed passes of each kind, interleaved")
     args = parser.parse_args()
-    kinds = ("materialized", "thin", "dense")
+    kinds = ("materialized", "factored", "dense")
     adapters = {kind: make(kind, args.dim, args.bottleneck, args.phm_dim) for kind in kinds}
     x = torch.randn(args.tokens, args.dim, requires_grad=True)
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     for round_ in range(args.rounds + 10):
         for kind, adapter in adapters.items():
-            num_batches = seconds(adapter, x)
+            elapsed = seconds(adapter, x)
             if round_ >= 10:  # the first rounds warm up
-                times[kind].append(num_batches)
+                times[kind].append(elapsed)
     table = Table(
         "adapter", "ms", "relative", title=f"{args.tokens} × {args.dim} → {args.bottleneck}, n = {args.phm_dim}"
     )

@@ -27,9 +27,9 @@ from benchmarks.results import (
     add_arguments,
     content,
     environment,
+    group_comparable,
     load_all,
     measure_missing,
-    measured_alike,
     place,
     run,
     stop_if_missing,
@@ -39,18 +39,18 @@ from lit_compacter.cli.configs import CONFIGS, find_config
 from lit_compacter.errors import UserError
 
 MAIN = CONFIGS.parent / "main.py"
-METHOD_FILE = "methods/NAME.yaml"  # in the command that is told
-TRAINED = re.compile(r"([\d,]+) of \S+ M parameters trainable \(([\d.]+) %\)")  # `reports.headline`
+METHOD_FILE = "methods/NAME.yaml"  # in the command that is shown
+TRAINED = re.compile(r"([\d,]+) of \S+ M parameters trainable \(([\d.]+) %\)")  # `summaries.headline`
 FILES = ("model.model_name", "data.data_dir", "data.train_file", "data.validation_file")  # options that name files
 
 
 def fit(name: str, options: list[str], own: list[str]) -> Result:
-    """One run: final metrics, how much is trained, and the mean training loss of its first and its last tenth.
+    """One run: final metrics, trainable parameters, and the mean training loss of its first and last tenth.
 
     Args:
         name: The method.
-        options: Of main.py fit, for all methods.
-        own: Of this method alone.
+        options: Options of main.py fit, for all methods.
+        own: Options of this method alone.
     """
     with tempfile.TemporaryDirectory() as root:
         started = time.perf_counter()
@@ -63,10 +63,10 @@ def fit(name: str, options: list[str], own: list[str]) -> Result:
             losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row.get("train/loss")]
     tenth = max(1, len(losses) // 10)
     first, last = (round(sum(part) / tenth, 4) for part in (losses[:tenth], losses[-tenth:]))
-    told = {"first_loss": first, "last_loss": last, "seconds": round(seconds), "command": command(options)}
+    result = {"first_loss": first, "last_loss": last, "seconds": round(seconds), "command": command(options)}
     if found := TRAINED.search(printed):
-        told |= {"trained": int(found[1].replace(",", "")), "percent": float(found[2])}
-    return metrics | told
+        result |= {"trained": int(found[1].replace(",", "")), "percent": float(found[2])}
+    return metrics | result
 
 
 def command(options: list[str]) -> str:
@@ -114,8 +114,8 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def markdown(results: Mapping[str, Result]) -> str:
-    """A table for each way to measure, its command above it; the best score stands first, of equals the smaller."""
-    return "\n".join(_section(group) for group in measured_alike(results))
+    """A table for each way to measure, with its command; sorted by score, then by size."""
+    return "\n".join(_section(group) for group in group_comparable(results))
 
 
 def _section(group: Mapping[str, Result]) -> str:

@@ -1,4 +1,4 @@
-"""Results of long measurements: one entry per method, kept as soon as it is there, with all that it depends on."""
+"""Results of long measurements: one entry per method, with everything that it depends on."""
 
 import argparse
 import hashlib
@@ -24,9 +24,9 @@ Result: TypeAlias = dict[str, Any]
 MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends on
 METHOD = "method"  # key in that: the part that is the method's own
 LIBRARIES = ("torch", "transformers", "peft")
-DIFFERENCES = 3  # so many are named
+MAX_DIFFERENCES = 3  # that are named
 
-# Names in configs/methods/ → what the paper and the methods' authors call them.
+# Name in configs/methods/ → its name in papers.
 TITLES = {
     "adapter": "Adapter",
     "adapter_drop": "AdapterDrop",
@@ -54,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(path: Path) -> dict[str, Result]:
-    """The results in a file, by method; none where there is no file.
+    """The results in a file, by method; none if there is no file.
 
     Raises:
         SystemExit: They do not say what they were measured with.
     """
     results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
-    if untold := [name for name, result in results.items() if MEASURED_WITH not in result]:
-        raise SystemExit(f"{path}: {', '.join(untold)} does not say what it was measured with; give another --out")
+    if unknown := [name for name, result in results.items() if MEASURED_WITH not in result]:
+        raise SystemExit(f"{path}: {', '.join(unknown)} does not say what it was measured with; give another --out")
     return results
 
 
@@ -75,11 +75,11 @@ def load_all(path: Path) -> dict[str, Result]:
 def measure_missing(
     path: Path, wanted: Mapping[str, Mapping[str, Any]], measure: Callable[[str], Result]
 ) -> dict[str, Result]:
-    """Measure what the file at `path` lacks, and write it after each; one that fails is named and left out.
+    """Measure what the file at `path` lacks, and write it after each method; report a method that fails.
 
     Args:
         path: A JSON file.
-        wanted: Method → all that its result depends on, as plain values.
+        wanted: Method → everything that its result depends on, as plain values.
         measure: Method → result.
 
     Returns:
@@ -99,8 +99,8 @@ def measure_missing(
             try:
                 results[name] = measure(name) | {MEASURED_WITH: wanted[name]}
             except subprocess.CalledProcessError as error:
-                told = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
-                progress.console.print(f"{name} failed: {told[-1]}")
+                lines = error.stderr.strip().splitlines() or [f"exit code {error.returncode} (−9: out of memory)"]
+                progress.console.print(f"{name} failed: {lines[-1]}")
                 continue
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps({"methods": results}, indent=2, ensure_ascii=False) + "\n")
@@ -108,9 +108,9 @@ def measure_missing(
 
 
 def differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """`torch 2.13.0, now 2.14.0`; empty where nothing differs."""
+    """`torch 2.13.0, now 2.14.0`; empty if nothing differs."""
     before, now = (dict(_flat(json.loads(json.dumps(side)))) for side in (known, wanted))
-    told = []
+    found = []
     for key in {**before, **now}:
         old, new = before.get(key), now.get(key)
         if old == new:
@@ -118,12 +118,12 @@ def differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         if isinstance(old, list) and isinstance(new, list):  # of two lists the entries that only one of them has
             parts = [[item for item in one if item not in other] for one, other in ((old, new), (new, old))]
             old, new = (", ".join(map(str, part)) or "nothing" for part in (parts if any(parts) else (old, new)))
-        told.append(f"{key} {_said(old)}, now {_said(new)}")
-    more = f" and {len(told) - DIFFERENCES} more" if len(told) > DIFFERENCES else ""
-    return "; ".join(told[:DIFFERENCES]) + more
+        found.append(f"{key} {_or_absent(old)}, now {_or_absent(new)}")
+    more = f" and {len(found) - MAX_DIFFERENCES} more" if len(found) > MAX_DIFFERENCES else ""
+    return "; ".join(found[:MAX_DIFFERENCES]) + more
 
 
-def _said(value: Any) -> str:
+def _or_absent(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
@@ -135,8 +135,8 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def measured_alike(results: Mapping[str, Result]) -> list[dict[str, Result]]:
-    """The results divided into those that can stand in one table: nothing but the method differs between them."""
+def group_comparable(results: Mapping[str, Result]) -> list[dict[str, Result]]:
+    """The results in groups for one table each, within which only the method differs."""
     groups: dict[str, dict[str, Result]] = {}
     for name, result in results.items():
         shared = {key: value for key, value in result[MEASURED_WITH].items() if key != METHOD}
@@ -148,7 +148,7 @@ def environment(device: str | None = None) -> dict[str, str]:
     """The machine and the versions that a result depends on.
 
     Args:
-        device: cpu or cuda. Default: what the trainer takes by itself.
+        device: cpu or cuda. Default: the trainer's choice.
     """
     on_gpu = torch.cuda.is_available() if device is None else device == "cuda"
     cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
@@ -158,7 +158,7 @@ def environment(device: str | None = None) -> dict[str, str]:
 
 
 def place(result: Result) -> str:
-    """`CPU, 2 threads, AVX2; torch 2.13.0, …, Python 3.11.7` and an empty line; nothing where that is not known."""
+    """`CPU, 2 threads, AVX2; torch 2.13.0, …, Python 3.11.7` and an empty line; empty if unknown."""
     known = result[MEASURED_WITH]
     if "machine" not in known:
         return ""
@@ -167,7 +167,7 @@ def place(result: Result) -> str:
 
 
 def content(name: str) -> str:
-    """A digest of a file or of the names, sizes and times of a folder's files; the name itself of anything else."""
+    """A digest of a file, or of the names, sizes and times of a folder's files; else the name itself."""
     path = Path(name)
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
@@ -179,22 +179,22 @@ def content(name: str) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table whose first column holds names and whose others hold numbers."""
+    """A Markdown table with names in the first column and numbers in the others."""
     lines = [header, ("---", *("---:" for _ in header[1:])), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None:
-    """Exit with an error where one could not be measured."""
+    """Exit with an error if a method could not be measured."""
     if missing := [name for name in names if name not in results]:
         raise SystemExit(f"not measured: {', '.join(missing)}; the lines above say why")
 
 
 def run(*arguments: str) -> str:
-    """What a Python process of its own prints; raises CalledProcessError where it fails.
+    """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails.
 
-    Its large blocks go back to the system when they are freed (glibc). Else the heap's holes are measured: with
-    Intrinsic-SAID's many temporaries of some megabytes they more than double the memory of T5-base.
+    glibc returns large blocks to the system when they are freed. Otherwise fragmentation would be measured: with
+    Intrinsic-SAID's many temporaries of some megabytes it more than doubles the memory of T5-base.
     """
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=env).stdout

@@ -1,4 +1,4 @@
-"""For models larger than one device: the frozen backbone divided among the processes, what is trained whole on each."""
+"""For models larger than one device: the frozen backbone is sharded, and what is trained is whole on each process."""
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
@@ -16,15 +16,15 @@ from lit_compacter.utils.console import console
 class ShardedBackbone(DDPStrategy):
     """`--trainer.strategy sharded`: fully sharded data parallel (FSDP2) for tensors that no checkpoint holds.
 
-    The others, a thousandth of the model, are whole on every process, and their gradients are averaged here. So a
-    checkpoint is that of any other strategy. Each process first builds the whole model in its machine's memory.
+    The trainable tensors, a thousandth of the model, are whole on every process, and their gradients are averaged
+    here. So a checkpoint is the same as with any other strategy. Each process first builds the whole model in memory.
     """
 
     def model_to_device(self) -> None:
-        """Shard block by block on the way to the device.
+        """Shard the blocks, then move the module to the device.
 
         Raises:
-            UserError: The method trains everything, so that nothing is left to divide.
+            UserError: The method trains everything, so nothing is left to shard.
         """
         module = self.lightning_module
         assert isinstance(module, T5Module) and module.model is not None
@@ -32,7 +32,7 @@ class ShardedBackbone(DDPStrategy):
         whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
         if whole == set(module.parameters()):
             raise UserError(
-                f"strategy sharded divides what is frozen, but method {type(module.method).__name__} trains "
+                f"strategy sharded shards what is frozen, but method {type(module.method).__name__} trains "
                 "everything; use --trainer.strategy ddp"
             )
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
@@ -45,10 +45,10 @@ class ShardedBackbone(DDPStrategy):
         console.print(f"{held:,} of {sum(p.numel() for p in model.parameters()):,} parameters on each process")
 
     def configure_ddp(self) -> None:
-        """Nothing wraps the module: FSDP's hooks are on the backbone's blocks."""
+        """Do not wrap the module: FSDP's hooks are on the backbone's blocks."""
 
     def post_backward(self, closure_loss: Tensor) -> None:
-        """Average the gradients of what is trained; those accumulated before are equal everywhere and stay so."""
+        """Average the gradients over the processes. Gradients accumulated before are equal and stay so."""
         assert self.lightning_module is not None
         gradients = [p.grad for p in self.lightning_module.parameters() if p.requires_grad and p.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])

@@ -33,7 +33,7 @@ def _project_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """The surroundings that a user's shell gives the command line, for calling it in this process."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sys.argv", ["main.py"])
-    monkeypatch.setenv(RUN_NAME, "")  # what the command line sets in it is num_batches back afterwards
+    monkeypatch.setenv(RUN_NAME, "")  # what the command line sets in it is restored afterwards
     monkeypatch.delenv(RUN_NAME)
 
 

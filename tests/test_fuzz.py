@@ -22,7 +22,6 @@ from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY
 from lit_compacter.checkpoints.io import AdapterCheckpointIO, read_checkpoint
 from lit_compacter.cli.main import main
-from lit_compacter.cli.request import Request
 from lit_compacter.data.sources import from_file, from_files
 from lit_compacter.errors import UserError
 from lit_compacter.results.run_dir import RUN_NAME
@@ -30,7 +29,7 @@ from lit_compacter.tasks import TASKS
 from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO
 from tests.models import small_t5
-from tests.test_configs import ParsingCLI
+from tests.test_configs import parser
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -238,7 +237,7 @@ KEPT_VALUES: list[tuple[str, Any]] = [
 
 def keys() -> list[str]:
     """Options whose values this program answers for."""
-    names = ParsingCLI("fit", Request.read(["--config=rte.yaml"])).parser.get_defaults().keys()
+    names = parser().get_defaults().keys()
     mine = {name for name in names if name.split(".")[0] in ("data", "model", "run_name", "ckpt_path")}
     return sorted(mine | {"seed_everything", "data", "model", "trainer", "model.method.class_path", "x", *METHOD})
 

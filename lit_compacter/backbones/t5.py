@@ -19,11 +19,11 @@ STACKS: tuple[Stack, ...] = ("encoder", "decoder")
 
 @dataclass(frozen=True)
 class Site:
-    """One kind of the network whose output an adapter may change.
+    """A place for an adapter.
 
     Attributes:
-        name: The host module's name in the model.
-        module: The host, whose single output tensor is (B, S, dim), just before dropout and residual.
+        name: Name of the host module in the model.
+        module: The host; its output is one tensor (B, S, dim), just before dropout and residual.
         dim: Size of that output's last dimension.
         stack: "encoder" or "decoder".
         layer: Index of the block in its stack, from 0.
@@ -37,7 +37,7 @@ class Site:
 
 
 # Sublayer of a block by its index, and the module in it whose output is one tensor just before dropout and residual.
-# LongT5's encoder has another self-attention; a decoder has cross-attention in between.
+# LongT5's encoder has another self-attention; a decoder has cross-attention between the two.
 SELF_ATTENTION = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
 SUBLAYERS: dict[tuple[Stack, Sublayer], tuple[int, tuple[str, ...]]] = {
     ("encoder", "self_attention"): (0, SELF_ATTENTION),
@@ -54,10 +54,10 @@ def sites(
     layers: Iterable[int] | None = None,
     stacks: Iterable[Stack] = STACKS,
 ) -> Iterator[Site]:
-    """Places for adapters; by default the paper's (section 2): after self-attention and feed-forward in every block.
+    """Yield the places for adapters; by default the paper's (section 2), after self-attention and feed-forward.
 
     Args:
-        model: A T5 of any kind.
+        model: Any T5.
         sublayers: Which ones.
         layers: Indices of blocks, from 0, in each stack. Default: all.
         stacks: Encoder, decoder or both.
@@ -95,7 +95,7 @@ def attach(host: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _apply_submodule(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-    # By name and not by reference, so that a deep copy of the model runs its own adapters.
+    # By name and not by reference, so that a deep copy of the model uses its own adapters.
     return host.get_submodule(name)(output)
 
 
@@ -105,17 +105,17 @@ def d_model(model: T5ForConditionalGeneration) -> int:
 
 
 def layer_norms(model: nn.Module) -> Iterator[nn.Module]:
-    """Every layer norm, the stacks' final ones included."""
+    """All layer norms, the final ones of the stacks included."""
     return (module for _, module in named_layer_norms(model))
 
 
 def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The same with their names."""
+    """All layer norms with their names."""
     return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith("LayerNorm"))
 
 
 def add_biases(model: T5ForConditionalGeneration) -> None:
-    """Give every linear map and every block's layer norm a bias, at zero; the stacks' final norms get none (BitFit)."""
+    """Add a zero bias to every linear layer and to every layer norm of a block, not to the final norms (BitFit)."""
     for module in model.modules():
         if isinstance(module, nn.Linear) and module.bias is None:
             module.bias = nn.Parameter(module.weight.new_zeros(module.out_features))
@@ -130,7 +130,7 @@ def _plus_bias(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor
 
 
 def prepend(model: T5ForConditionalGeneration, prompt: nn.Parameter) -> None:
-    """Let the encoder read the vectors of `prompt`, (P, d_model), before its embedded input, as `encoder.prompt`."""
+    """Prepend the vectors of `prompt`, (P, d_model), to the encoder's embedded input; it becomes `encoder.prompt`."""
     model.encoder.register_parameter("prompt", prompt)
     model.encoder.register_forward_pre_hook(_prepend, with_kwargs=True)
     model.decoder.register_forward_pre_hook(partial(_lengthen, len(prompt)), with_kwargs=True)
@@ -159,7 +159,7 @@ def _with_ones(mask: Tensor | None, count: int) -> Tensor | None:
 
 
 def weight_hosts(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Module]]]:
-    """Each weight once, with every module that uses it: tied ones have several."""
+    """Each weight once, with all modules that use it; a tied weight has several."""
     hosts: dict[nn.Parameter, list[nn.Module]] = {}
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
@@ -168,7 +168,7 @@ def weight_hosts(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Modul
 
 
 def forward_with_weight(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
-    """What `host` would make of x with `weight` in kind of its own; every weight of a T5 enters linearly."""
+    """The output of `host` for x if its weight were `weight`. Every weight of a T5 enters linearly."""
     if isinstance(host, nn.Linear):
         return F.linear(x, weight)
     if isinstance(host, nn.Embedding):
@@ -182,5 +182,5 @@ def is_layer_norm(name: str) -> bool:
 
 
 def untie(model: T5ForConditionalGeneration) -> None:
-    """Give a model an output layer of its own, with random weights."""
+    """Give a model an output layer that is not tied to the embeddings, with random weights."""
     model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * model.config.d_model**-0.5)

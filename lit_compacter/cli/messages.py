@@ -1,4 +1,4 @@
-"""What jsonargparse says of a value, as a sentence: `data.batch_size is -1; expected a whole number above 0`."""
+"""jsonargparse's messages as a sentence: `data.batch_size is -1; expected a whole number above 0`."""
 
 import re
 
@@ -32,12 +32,12 @@ UNION = re.compile(
     r"Given value type: .*? Given value: ?(?P<value>.*)"
 )
 TYPE = re.compile(r"typing\.Literal\[(?P<values>[^]]*)\]|\w+\[(?P<items>[\w.]+)[^]]*\]|(?:<class ')?(?P<name>[\w.]+)")
-# Of an instance of a class, what an error in it says.
+# The error inside an instance of a class.
 WITHIN = re.compile(r"- (the following arguments are required: .*?|Option '\w+' is not accepted.*?)(?= - |$)")
 
 
 def humanize_parser_error(message: str) -> str:
-    """A message on one line; a sentence where it is about a value that an option cannot have."""
+    """The message on one line; as a sentence if it is about a value that an option cannot have."""
     text = " ".join(message.split())
     keys = KEYS.search(text)
     if not keys:

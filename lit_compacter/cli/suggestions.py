@@ -1,4 +1,4 @@
-"""What an option that does not exist was meant to be."""
+"""Suggestions for options that do not exist."""
 
 import difflib
 import inspect
@@ -11,7 +11,7 @@ from lit_compacter.cli.request import METHOD, class_name, class_options, class_p
 from lit_compacter.errors import did_you_mean
 from lit_compacter.methods import METHODS, Compacter
 
-# Our option → what AdapterHub, PEFT, Hugging Face's Trainer and the paper's code call it.
+# Option → its names in AdapterHub, PEFT, Hugging Face's Trainer and the paper's code.
 SYNONYMS = {
     "seed_everything": ("seed", "random_seed"),
     "ckpt_path": ("resume", "resume_from_checkpoint", "checkpoint", "load"),
@@ -52,44 +52,44 @@ SYNONYMS = {
     "trainer.val_check_interval": ("eval_steps", "eval_interval"),
     "trainer.logger": ("report_to", "wandb", "tensorboard"),
 }
-OURS = {theirs: ours for ours, names in SYNONYMS.items() for theirs in names}
-NEAR = 0.6  # of the similarity that difflib gives: names below it have little in common
-MOST = 8  # options that are listed
+OPTION_OF = {synonym: option for option, names in SYNONYMS.items() for synonym in names}
+MIN_SIMILARITY = 0.6  # of names that are suggested
+MAX_LISTED = 8
 
 
 def similarity(given: str, option: str) -> float:
-    """From 0 to 1, for an option's whole name or its last part; 1 for another project's name of the same."""
+    """From 0 to 1, by the whole name or its last part; 1 for another project's name of the option."""
     leaf = given.rpartition(".")[2]
-    if OURS.get(leaf) == option:
+    if OPTION_OF.get(leaf) == option:
         return 1.0
     pairs = ((given, option), (leaf, option.rpartition(".")[2]))
     return max(difflib.SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
 
 def nearest_first(given: str, options: Iterable[str]) -> list[str]:
-    """The options, those first whose names are the most like what was given."""
+    """The options, sorted by similarity to the given name."""
     return sorted(options, key=lambda option: -similarity(given, option))
 
 
 def explain_unknown_option(given: Mapping[str, Any], known: Iterable[str], method: Any = None) -> str | None:
-    """What is wrong with the first option or class that does not exist, and which ones do; None where all exist.
+    """The message for the first option or class that does not exist; None if all exist.
 
     Args:
-        given: Dotted name → value of what the user has given, as of `given.flatten`.
-        known: Dotted names of all options that can be given.
-        method: The value of model.method with which `given` is used. Default: Compacter.
+        given: Dotted name → value, as `request.flatten` returns them.
+        known: Dotted names of all options.
+        method: The value of model.method that the options belong to. Default: Compacter.
     """
     owner = class_name(method) if method is not None else Compacter.__name__
     known = [*(name for name in known if not name.startswith(f"{METHOD}.")), METHOD]
-    if METHOD in given and (told := _wrong_method(given[METHOD])):
-        return told
+    if METHOD in given and (message := _wrong_method(given[METHOD])):
+        return message
     for name, value in given.items():
         if not any(_is_of(name, other) or _is_of(other, name) for other in known):
             return _unknown_option(name, [*known, *(f"{METHOD}.{option}" for option in _options(owner) or ())])
         for one in value if isinstance(value, list) else [value]:
-            told = _unknown_init_arg(class_name(one), init_args(one)) if isinstance(one, dict) else None
-            if told and name != METHOD:
-                return f"{name}: {told}"
+            message = _unknown_init_arg(class_name(one), init_args(one)) if isinstance(one, dict) else None
+            if message and name != METHOD:
+                return f"{name}: {message}"
     return _unknown_init_arg(owner, class_options(given, METHOD))
 
 
@@ -108,14 +108,14 @@ def _wrong_method(value: Any) -> str | None:
 
 def _unknown_option(given: str, offered: list[str]) -> str:
     nearest = nearest_first(given, offered)
-    meant = f"; did you mean {nearest[0]!r}?" if similarity(given, nearest[0]) >= NEAR else ""
+    meant = f"; did you mean {nearest[0]!r}?" if similarity(given, nearest[0]) >= MIN_SIMILARITY else ""
     section, dot, _ = given.partition(".")
     inside = [name.removeprefix(f"{section}.") for name in nearest if dot and _is_of(name, section)]
     return f"there is no option {given!r}{meant}" + _listed(section, inside)
 
 
 def _unknown_init_arg(owner: str, given: Iterable[str]) -> str | None:
-    """As `explain_unknown_option`, of the options of a class."""
+    """As `explain_unknown_option`, for the options of a class."""
     options = _options(owner)
     unknown = next((name for name in given if options is not None and name not in options), None)
     if unknown is None or options is None:
@@ -124,7 +124,7 @@ def _unknown_init_arg(owner: str, given: Iterable[str]) -> str | None:
     nearest = nearest_first(f"{prefix}{unknown}", [f"{prefix}{name}" for name in options])
     others = [name for name in METHODS if prefix and unknown in (_options(name) or ())]
     meant = ""
-    if nearest and similarity(unknown, nearest[0]) >= NEAR:
+    if nearest and similarity(unknown, nearest[0]) >= MIN_SIMILARITY:
         meant = f"; did you mean {nearest[0].removeprefix(prefix)!r}?"
     elif others:
         meant = f"; it is an option of {' and '.join(others)}"
@@ -132,14 +132,14 @@ def _unknown_init_arg(owner: str, given: Iterable[str]) -> str | None:
 
 
 def _listed(owner: str, options: list[str]) -> str:
-    """The options of a class or a section, which stand nearest first."""
+    """The options of a class or a section, nearest first."""
     if not options:
         return ""
-    return f" ({owner} has {', '.join(options[:MOST])}{', …' if len(options) > MOST else ''})"
+    return f" ({owner} has {', '.join(options[:MAX_LISTED])}{', …' if len(options) > MAX_LISTED else ''})"
 
 
 def _options(owner: str) -> list[str] | None:
-    """Names of the options of a method, or of a class of Lightning; None of any other, or where it takes any."""
+    """Names of the options of a method or of a class of Lightning; None for others, or if it takes any option."""
     places = (callbacks, loggers, plugins, profilers, strategies)
     found = METHODS.get(owner) or next((vars(place)[owner] for place in places if owner in vars(place)), None)
     parameters = inspect.signature(found).parameters.values() if isinstance(found, type) else []

@@ -1,4 +1,4 @@
-"""Every option of the data module, as `--data.<name>` and as a key under `data:`; the docstrings are its help."""
+"""The options of the data module, as `--data.<name>` or under `data:` in YAML. The docstrings are their help."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ LabelValue: TypeAlias = str | int | float
 
 @dataclass(kw_only=True)
 class InputOptions:
-    """What must be the same in training and evaluation: how inputs are made, and which rows are held out."""
+    """Options that must be the same in training and evaluation: how inputs are made, and which rows are held out."""
 
     add_task_name: bool = False
     """Begin each input with the task's name. The paper does so for full fine-tuning, BitFit, prompt tuning and
     Intrinsic-SAID, and not for adapters."""
 
     max_source_length: PositiveInt = 128  # type: ignore[valid-type]
-    """Longest input in tokens. Of a longer one the longest fields lose their end, so that all others survive."""
+    """Longest input in tokens. The longest fields of a longer one are truncated, so that all others survive."""
 
     max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
-    """Longest target and generated answer in tokens; a longer target loses its end, and a label must fit. Default: what
+    """Longest target and generated answer in tokens; a longer target is truncated, and a label must fit. Default: what
     the labels need; 24 for numbers, 128 for text."""
 
     split: Literal["paper", "official"] = "paper"
-    """Paper: the labeled rows make train, validation and test. Official: the benchmark's own sets, of which the test
-    set has no labels: predict writes the file that its leaderboard scores."""
+    """paper: make train, validation and test of the labeled rows. official: the benchmark's own sets; the test set has
+    no labels, and predict writes the file that the leaderboard scores."""
 
     data_seed: NonNegativeInt = 42  # type: ignore[valid-type]
     """Seed of the split, and of max_train_samples."""
 
     max_train_samples: PositiveInt | None = None  # type: ignore[valid-type]
-    """Train on so many rows, drawn by data_seed: fewer are among more, and the held-out sets stay whole."""
+    """Number of training rows to use, drawn by data_seed; a smaller sample is part of a larger one."""
 
     source: str | None = None
     """Task text2text: the input, a template over columns such as "question: {question} context: {context}". A column
@@ -43,8 +43,8 @@ class InputOptions:
     """Task text2text: the column that holds the answer."""
 
     labels: list[LabelValue] | None = None
-    """Task text2text: the values that the target can have, in quotes where they are yes, no, true or false. Default:
-    any text, or any number for pearson, spearman."""
+    """Task text2text: the values that the target can have; quote yes, no, true and false. Default: any text, or any
+    number for pearson and spearman."""
 
     metrics: list[str] | None = None
     """Task text2text: how answers are scored; val/score is the mean. Labels: accuracy, f1 (of the second label in
@@ -77,11 +77,11 @@ class DataOptions(InputOptions):
     """Task text2text: rows for test and predict."""
 
     predict_file: str | None = None
-    """Any other input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns; others are not read. Its
-    rows are counted from 0. Default: the task's test set."""
+    """Another input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns; other columns are ignored.
+    Default: the task's test set."""
 
     trained_on: str | None = None
-    """Task that the model was trained on, in whose form a diagnostic set (ax, axb, axg) is put to it. Default: the
+    """Task that the model was trained on, whose format a diagnostic set (ax, axb, axg) takes. Default: the
     checkpoint's."""
 
     batch_size: PositiveInt = 100  # type: ignore[valid-type]

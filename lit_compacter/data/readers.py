@@ -20,19 +20,19 @@ def read_rows(path: Path, **table: Any) -> NumberedRows:
     """The rows of a .csv, .tsv, .jsonl or .parquet file.
 
     Args:
-        path: The file, in UTF-8 with or without a byte-order mark. A .csv may quote its fields; a .tsv does not, so
-            that a bare quote is text.
-        table: For .csv and .tsv: `header`, the names of the columns of a file without a header line; `drop_short`,
-            whether a row that lacks columns is no mistake: it comes out empty.
+        path: The file, in UTF-8 with or without a byte-order mark. A .csv may quote its fields; a .tsv does not, so a
+            quote is text.
+        table: For .csv and .tsv: `header`, the column names of a file without a header line; `drop_short`, whether to
+            yield an empty row for one that lacks columns, instead of raising.
 
     Yields:
-        Line (row in a .parquet file), from 1, and the row.
+        Line number (row number in a .parquet file), from 1, and the row.
 
     Raises:
-        UserError: The file is absent, of another kind, not UTF-8, or a row is not whole.
+        UserError: The file is missing, of another type, not UTF-8, or a row is malformed.
     """
     if path.suffix not in READERS:
-        raise UserError(f"{path} is of an unknown kind; expected one of {', '.join(READERS)}")
+        raise UserError(f"{path} is of an unknown type; expected one of {', '.join(READERS)}")
     try:
         yield from READERS[path.suffix](path, **table)
     except FileNotFoundError as error:
@@ -79,8 +79,8 @@ def _rows(
     drop_short: bool = False,
 ) -> NumberedRows:
     names = tuple(header) or next(lines, (0, []))[1]
-    if twice := first_duplicate([name for name in names if name]):  # spreadsheets end with nameless ones
-        raise UserError(f"{path}:1: column {twice!r} is there twice; rename one")
+    if twice := first_duplicate([name for name in names if name]):  # spreadsheets add unnamed columns
+        raise UserError(f"{path}:1: column {twice!r} occurs twice; rename one")
     for number, values in lines:
         if len(values) == len(names):
             yield number, dict(zip(names, values, strict=True))
@@ -107,7 +107,7 @@ def _read_jsonl(path: Path) -> NumberedRows:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        raise ValueError(f"{first_duplicate([name for name, _ in pairs])!r} is there twice")
+        raise ValueError(f"{first_duplicate([name for name, _ in pairs])!r} occurs twice")
     return row
 
 

@@ -1,4 +1,4 @@
-"""Where rows come from: the hub, the benchmark's own files or the user's. Whichever it is, the same rows come out."""
+"""Rows from the hub, from the benchmark's own files or from the user's, all in the hub's form."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Row:
 
     Attributes:
         columns: Column → its value, of the columns that the task reads.
-        label: As `Answer.read` returns it; None where it is not known.
+        label: As `Answer.parse_label` returns it; None if unknown.
         idx: The benchmark's own number for the row. The user's own rows are counted from 0.
         group: Rows of the same group belong together. Default: the row belongs to no other.
         split: The official split, or the file, that the row to predict comes from. Set for predict only.
@@ -31,41 +31,41 @@ class Row:
 
 
 class RowParser(Protocol):
-    """What a source needs of a task."""
+    """What a source needs to know of a task."""
 
     @property
     def label(self) -> str:
-        """The column that holds the label."""
+        """The column with the label."""
 
     @property
     def idx(self) -> str | None:
-        """The column that holds the benchmark's own number for the row, if it has one."""
+        """The column with the benchmark's number of the row, if there is one."""
 
     @property
     def files(self) -> "Files":
         """The benchmark's own files, or the user's."""
 
     def row(self, raw: RawRow, idx: Any) -> Row:
-        """A row of the hub's shape → a row. Raises ValueError where a column is absent or not as it should be."""
+        """Parse a row in the hub's form. Raises ValueError if a column is missing or not valid."""
 
     def from_hub(self, raw: RawRow) -> RawRow:
-        """A row of the hub, its label as files have it."""
+        """A row of the hub with its label in the form that files have."""
 
     def absent(self, name: str, raw: RawRow) -> str:
-        """What a message says of a column that a row lacks."""
+        """The message for a missing column."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where a benchmark's own files for a task lie, and what makes their rows those of the hub.
+    """A task's files in the benchmark's own layout, and how to convert their rows to the hub's form.
 
     Attributes:
         folder: The task's folder under the data directory.
-        names: Official split → file name; None where the user gave none.
+        names: Official split → file name; None if the user has not given one.
         rename: Column or field in the file → its name on the hub.
         header: Column names of the splits whose file has no header line.
-        drop_short: Leave out rows that lack columns, as the hub does.
-        unfold: Makes the hub's rows of one JSON object, where objects hold several.
+        drop_short: Skip rows that lack columns, as the hub does.
+        unfold: Splits a JSON object into the hub's rows, if objects hold several.
     """
 
     folder: str
@@ -76,7 +76,7 @@ class Files:
     unfold: Callable[[RawRow], Iterable[RawRow]] | None = None
 
     def path(self, data_dir: Path, split: str) -> Path:
-        """The file of an official split. Raises UserError where it is not given or does not exist."""
+        """The file of an official split. Raises UserError if it is not given or does not exist."""
         name = self.names[split]
         if name is None:
             raise UserError(f"no {split} rows are given: name their file with --data.{split}_file")
@@ -87,7 +87,7 @@ class Files:
         return path
 
     def read(self, path: Path, split: str) -> NumberedRows:
-        """The file's rows in the hub's shape."""
+        """The file's rows in the hub's form."""
         table: dict[str, Any] = {"header": self.header[split]} if split in self.header else {}
         for line, raw in read_rows(path, **table | ({"drop_short": True} if self.drop_short else {})):
             try:
@@ -96,11 +96,11 @@ class Files:
             except KeyError as error:
                 raise UserError(f"{path}:{line}: no field {error}") from error
             except (TypeError, AttributeError) as error:
-                raise UserError(f"{path}:{line}: not in the form of the benchmark's files ({error})") from error
+                raise UserError(f"{path}:{line}: not in the benchmark's format ({error})") from error
 
 
 def tsv(folder: str, names: Mapping[str, str] | None = None, **options: Any) -> Files:
-    """GLUE's layout. An `index` column is the row's number; without one rows are counted from 0."""
+    """GLUE's layout. An `index` column has the row's number; without one, rows are counted from 0."""
     options["rename"] = {"index": "idx"} | options.get("rename", {})
     return Files(folder, names or {"train": "train.tsv", "validation": "dev.tsv", "test": "test.tsv"}, **options)
 
@@ -111,13 +111,13 @@ def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -
 
 
 def from_files(task: RowParser, split: str, data_dir: Path) -> list[Row]:
-    """An official split from files. Raises UserError with file and line for a row that is not as it should be."""
+    """An official split from files. Raises UserError with file and line for a row that is not valid."""
     path = task.files.path(data_dir, split)
     return list(_labelled(task, task.files.read(path, split), split, path, task.idx))
 
 
 def from_file(task: RowParser, path: Path) -> list[Row]:
-    """Rows with the hub's columns from any file, numbered from 0. Other columns are not read."""
+    """Rows with the hub's columns from any file, numbered from 0. Other columns are ignored."""
     return list(_labelled(task, read_rows(path), "test", path))
 
 
@@ -139,7 +139,7 @@ def _labelled(
 ) -> Iterator[Row]:
     empty = True
     for number, (line, raw) in enumerate(raws):
-        if not raw and task.files.drop_short:  # left out, but counted
+        if not raw and task.files.drop_short:  # skipped, but counted
             continue
         empty = False
         try:
@@ -154,7 +154,7 @@ def _labelled(
 
 
 def _idx(value: Any) -> Any:
-    """A benchmark's number for a row: an int, in a table its digits; in MultiRC and ReCoRD several ints by name."""
+    """A benchmark's number of a row: an int, or its digits in a table; MultiRC and ReCoRD have several ints by name."""
     if isinstance(value, dict):
         return {name: _idx(part) for name, part in value.items()}
     if isinstance(value, bool) or not str(value).isdecimal():

@@ -10,20 +10,20 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.errors import UserError
 
-SEARCHED = 100  # rows that are searched for examples of unknown characters
-LACKING = "the model's vocabulary lacks their characters: take a model that has them, such as mT5 or ByT5"
-EXAMPLES = 5  # characters that are shown
-SHOWN = 30  # characters of a text that are shown
+MAX_SEARCHED = 100  # rows that are searched for examples of unknown characters
+MISSING_CHARACTERS = "the model's vocabulary lacks their characters: take a model that has them, such as mT5 or ByT5"
+MAX_CHARACTERS = 5  # that are shown as examples
+EXCERPT = 30  # characters of a text that are shown
 
 
 def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
-    """Raise UserError where the model could never write a label: the vocabulary lacks it, or it would be cut."""
+    """Raise UserError if the model could not generate a label: the vocabulary lacks it, or it would be truncated."""
     lengths = [len(ids) for ids in tokenizer(list(texts), verbose=False).input_ids]
     for text, length in zip(texts, lengths, strict=True):
         back = tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True)
         if back.strip() != text:
             raise UserError(
-                f"the model's vocabulary cannot write the label {text!r}: it comes back as {back!r}; "
+                f"the model's vocabulary cannot express the label {text!r}: it comes back as {back!r}; "
                 "choose labels of other characters"
             )
         if length > max_target_length:
@@ -34,26 +34,28 @@ def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_t
 
 
 def check_learnable(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
-    """Refuse training rows of which nothing could be learned.
+    """Refuse training rows from which nothing could be learned.
 
     Raises:
-        UserError: All targets are empty once they are tokens, or different ones are all the same; or different inputs
-            are all the same because the vocabulary lacks their characters.
+        UserError: As tokens, all targets are empty or different ones are the same; or different inputs are all the same
+            because the vocabulary lacks their characters.
     """
     if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["num_target_truncated"][:]) > 0)):
         texts = [targets[0] for targets in rows["targets"][:]]
         left = _only_text(rows["labels"], tokenizer)
         if left == "" or (left and len(set(texts)) > 1):
             cut = f"they are cut to {max_target_length} tokens (data.max_target_length)"
-            raise _nothing_to_learn("targets", texts[0], left, cut if max(rows["num_target_truncated"][:]) else LACKING)
+            raise _nothing_to_learn(
+                "targets", texts[0], left, cut if max(rows["num_target_truncated"][:]) else MISSING_CHARACTERS
+            )
     if np.all(np.array(rows["num_unknown"][:]) > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
         texts = ["".join(segments) for segments in rows["segments"][:]]
         if len(set(texts)) > 1:
-            raise _nothing_to_learn("inputs", texts[0], left, LACKING)
+            raise _nothing_to_learn("inputs", texts[0], left, MISSING_CHARACTERS)
 
 
 def _only_text(column: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """What the rows of a column of tokens come back as, without spaces; None where they are not all the same."""
+    """The decoded text that all rows of a column share, without spaces; None if they differ."""
     texts = ("".join(tokenizer.decode(ids, skip_special_tokens=True).split()) for ids in column)
     first = next(texts)
     return first if all(text == first for text in texts) else None
@@ -62,23 +64,23 @@ def _only_text(column: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) 
 def _nothing_to_learn(what: str, example: str, left: str, cause: str) -> UserError:
     become = "the same" if left else "empty"
     return UserError(
-        f"nothing can be learned: the training {what}, such as {_shown(example)}, are all {become} as tokens; {cause}"
+        f"nothing can be learned: the training {what}, such as {_excerpt(example)}, are all {become} as tokens; {cause}"
     )
 
 
 def describe_losses(
     rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
 ) -> list[str]:
-    """What of tokenized rows is lost, a line each: long inputs (always), unknown characters, targets.
+    """What truncation and the vocabulary lose of the rows, one line each; the first is about long inputs.
 
-    Such as `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
+    For example `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
     """
     lines = [f"none is longer than {max_source_length} tokens"]
     if cut := int(np.count_nonzero(rows["num_truncated"][:])):
         ends = "lose the end of their longest fields"
         lines = [f"{_share(cut, rows)} are longer than {max_source_length} tokens and {ends}"]
     if len(unknown := np.flatnonzero(rows["num_unknown"][:])):
-        texts = ("".join(segments) for segments in rows[unknown[:SEARCHED]]["segments"])
+        texts = ("".join(segments) for segments in rows[unknown[:MAX_SEARCHED]]["segments"])
         lacking = ", ".join(map(repr, unknown_characters(texts, tokenizer)))
         lines.append(
             f"{_share(len(unknown), rows)} have characters that the model's vocabulary lacks and reads as "
@@ -89,26 +91,26 @@ def describe_losses(
     if len(unwritable := np.flatnonzero(rows["unwritable"][:])):
         target = rows[int(unwritable[0])]["targets"][0]
         back = tokenizer.decode(tokenizer(target, verbose=False).input_ids, skip_special_tokens=True)
-        example = f"{_shown(target, back)} comes back as {_shown(back, target)}"
-        lines.append(f"{_share(len(unwritable), rows)} have targets that the model cannot write: {example}")
+        example = f"{_excerpt(target, back)} comes back as {_excerpt(back, target)}"
+        lines.append(f"{_share(len(unwritable), rows)} have targets that the model cannot express: {example}")
     return lines
 
 
 def unknown_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The most common characters of the texts that the vocabulary lacks."""
+    """The most common characters of the texts that are not in the vocabulary."""
     common = [character for character, _ in Counter("".join(texts)).most_common()]
     alone = tokenizer(common, add_special_tokens=False).input_ids if common else []
-    lacking = (one for one, ids in zip(common, alone, strict=True) if tokenizer.unk_token_id in ids)
-    return list(islice(lacking, EXAMPLES))
+    missing = (one for one, ids in zip(common, alone, strict=True) if tokenizer.unk_token_id in ids)
+    return list(islice(missing, MAX_CHARACTERS))
 
 
 def _share(count: int, rows: datasets.Dataset) -> str:
     return f"{count:,} ({100 * count / len(rows):.1f} %)"
 
 
-def _shown(text: str, other: str = "") -> str:
-    """Some characters of a text, of a long one from a little before where the other begins to differ."""
+def _excerpt(text: str, other: str = "") -> str:
+    """An excerpt of a text, from a little before the place where it differs from `other`."""
     same = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
-    start = max(0, same - SHOWN // 3)
-    end = start + SHOWN
+    start = max(0, same - EXCERPT // 3)
+    end = start + EXCERPT
     return repr("…" * (start > 0) + text[start:end] + "…" * (end < len(text)))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 class Bottleneck(nn.Module):
     """A(x) = x + up(gelu(down(x))), the adapter of Houlsby et al. (2019) as the paper uses it (section 2).
 
-    gelu is the tanh approximation, `gelu_new` in the reference.
+    gelu is the tanh approximation, `gelu_new` in the paper's code.
 
     Args:
         down: Maps the model dimension k to the bottleneck d.

@@ -1,16 +1,16 @@
-"""A linear map of low rank."""
+"""A linear layer of low rank."""
 
 import torch
 from torch import Tensor, nn
 
 
 class LowRankLinear(nn.Module):
-    """y = x U V + b with U (k, r) and V (r, d): the linear of the paper's Adapter-LowRank (section 5.2).
+    """y = x U V + b with U (k, r) and V (r, d): the linear layer of the paper's Adapter-LowRank (section 5.2).
 
     Args:
         in_features: k, the size of the last dimension of x.
         out_features: d, the size of the last dimension of y.
-        rank: r. The reference multiplies its factors elementwise, which is this product at rank 1 only.
+        rank: r. The paper's code multiplies its factors elementwise, which equals this product at rank 1 only.
     """
 
     def __init__(self, in_features: int, out_features: int, rank: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Random projections from a few trained numbers to many: the maps of Intrinsic-SAID."""
+"""Random projections from few trainable parameters to many: the maps of Intrinsic-SAID."""
 
 from collections.abc import Callable
 
@@ -34,13 +34,13 @@ class Fastfood(nn.Module):
     """P θ with P = (H G Π H B)[:D, :d] / (‖G‖ √D), the Fastfood projection of d numbers to D (Le et al., 2013).
 
     B are random signs, Π a random permutation, G normal numbers, H the Walsh-Hadamard matrix of size N, the first
-    power of two that holds both d and D. The factor gives P's columns about unit length (Li et al., 2018). The random
-    parts are drawn from `seed` and are in no state dict.
+    power of two not below d and D. The factor gives P's columns about unit length (Li et al., 2018). The random parts
+    are drawn from `seed` and are not in the state dict.
 
     Args:
         in_features: d.
         out_features: D.
-        seed: Of the random numbers.
+        seed: Seed of the random numbers.
     """
 
     signs: Tensor
@@ -68,12 +68,12 @@ class Fastfood(nn.Module):
 
 
 class DenseProjection(nn.Module):
-    """P θ with P (D, d) of normal numbers over √D: for small models, as it stores D d numbers.
+    """P θ with P (D, d) of normal numbers over √D, for small models: it stores D d numbers.
 
     Args:
         in_features: d.
         out_features: D.
-        seed: Of the random numbers, which are in no state dict.
+        seed: Seed of the random numbers, which are not in the state dict.
     """
 
     matrix: Tensor
@@ -89,15 +89,15 @@ class DenseProjection(nn.Module):
 
 
 class Subspace(nn.Module):
-    """Δ_i = λ_i P_i θ: the change of each of m weights, from d numbers in all (Aghajanyan et al., 2021).
+    """Δ_i = λ_i P_i θ: the change of each of m weights, from d parameters in all (Aghajanyan et al., 2021).
 
     θ holds d − m of them and starts at 0; λ holds m and starts at 1.
 
     Args:
         dim: d.
-        shapes: Of the m weights.
+        shapes: Shapes of the m weights.
         projection: Builds P_i from (in_features, out_features, seed).
-        seed: Of P_0; P_i has `seed` + i.
+        seed: Seed of P_0; that of P_i is `seed` + i.
     """
 
     def __init__(
@@ -128,5 +128,5 @@ class Subspace(nn.Module):
         return super().train(mode)
 
     def _delta(self, index: int) -> Tensor:
-        with torch.autocast(self.theta.device.type, enabled=False):  # sums of many numbers lose too much in bf16
+        with torch.autocast(self.theta.device.type, enabled=False):  # sums of many numbers are inaccurate in bf16
             return self.scale[index] * self.projections[index](self.theta).view(self.shapes[index])

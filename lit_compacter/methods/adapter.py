@@ -13,7 +13,7 @@ from lit_compacter.layers import Bottleneck
 from lit_compacter.methods.base import Method
 from lit_compacter.methods.layer_norms import LayerNorms
 
-LINEAR_STD = 0.01  # of a new dense adapter weight, as in the reference
+LINEAR_STD = 0.01  # of a new adapter weight, as in the paper's code
 
 
 @dataclass

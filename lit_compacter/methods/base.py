@@ -1,4 +1,4 @@
-"""What every fine-tuning method is."""
+"""The base class of fine-tuning methods."""
 
 from abc import ABC, abstractmethod
 
@@ -9,14 +9,14 @@ from lit_compacter.errors import UserError
 
 
 class Method(ABC):
-    """A way to fine-tune: freezes a stock model, then adds or unfreezes what is trained.
+    """Freezes a stock model, then adds or unfreezes what is trained.
 
-    Subclasses are dataclasses; their fields are the options that YAML and the command line set. There is one rule for
-    saving: every tensor that the method added, and every base tensor that it trains.
+    Subclasses are dataclasses; YAML and the command line set their fields. A checkpoint holds every tensor that the
+    method added, and every base tensor that it trains.
     """
 
     def apply(self, model: T5ForConditionalGeneration) -> None:
-        """Change `model` in place; afterwards `requires_grad` says what is trained.
+        """Change `model` in place; then `requires_grad` says what is trained.
 
         Raises:
             UserError: The method's options do not fit the model, or leave nothing to train.

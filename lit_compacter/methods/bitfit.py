@@ -10,10 +10,10 @@ from lit_compacter.methods.base import Method
 
 @dataclass
 class BitFit(Method):
-    """Train a bias for every linear map and for every layer norm in a block; T5 has none of its own, they start at 0.
+    """Train a bias of every linear layer and of every layer norm in a block. T5 has none; they start at 0.
 
-    The output layer has one too, of as many numbers as the vocabulary has; the stacks' final norms have none. In a
-    v1.0 of L blocks, half of them in each stack, width k, feed-forward f and vocabulary v: (19/2)Lk + Lf + v.
+    The output layer has one too, of the vocabulary's size; the final norms of the stacks have none. For v1.0 with L
+    blocks, half of them in each stack, model dimension k, feed-forward f and vocabulary v: (19/2)Lk + Lf + v.
     """
 
     def inject(self, model: T5ForConditionalGeneration) -> None:

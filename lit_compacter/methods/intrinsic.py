@@ -1,4 +1,4 @@
-"""Intrinsic-SAID (Aghajanyan et al., 2021): all weights, changed within a random subspace of few dimensions."""
+"""Intrinsic-SAID (Aghajanyan et al., 2021): all weights change within a random subspace of few dimensions."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +17,14 @@ PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}
 
 @dataclass
 class IntrinsicSAID(Method):
-    """Train d numbers θ and λ: each weight W_i becomes W_i + λ_i P_i θ under a fixed random projection P_i."""
+    """Train d parameters θ and λ: each weight W_i becomes W_i + λ_i P_i θ with a fixed random projection P_i."""
 
     dim: int = 20_000
-    """d, all trained numbers: one λ for each weight tensor, the rest is θ."""
+    """d, the number of trainable parameters: one λ for each weight tensor, the rest is θ."""
     projection: Literal["fastfood", "dense"] = "fastfood"
     """fastfood: O(D log D) time and O(D) memory for D weights. dense: a D × d matrix, for small models only."""
     seed: int = 42
-    """Of the projections, which are drawn again wherever the model is built."""
+    """Seed of the projections, which are drawn again whenever the model is built."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         self.check(model)

@@ -1,4 +1,4 @@
-"""Layer norms alone: what the adapter family trains besides its adapters, so the floor to compare them with."""
+"""Layer norms alone: what adapters train besides themselves, a baseline for them."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from lit_compacter.methods.base import Method
 
 @dataclass
 class LayerNorms(Method):
-    """Train the scale of every layer norm, nothing else: (5/2)Lk + 2k over L blocks, half in each stack."""
+    """Train only the scale of every layer norm: (5/2)Lk + 2k over L blocks, half of them in each stack."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         for norm in layer_norms(model):

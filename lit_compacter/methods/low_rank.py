@@ -1,4 +1,4 @@
-"""Adapter-LowRank: adapters whose linears are of low rank (the paper's baseline, section 5.2)."""
+"""Adapter-LowRank: adapters with low-rank linear layers (the paper's baseline, section 5.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from lit_compacter.methods.adapter import Adapter
 
 @dataclass
 class LowRankAdapter(Adapter):
-    """Adapters whose linears are y = x U V + b, 4Lr(k + d) weights over L blocks."""
+    """Adapters whose linear layers are y = x U V + b: 4Lr(k + d) weights over L blocks."""
 
     rank: int = 1
-    """r, the rank of each linear."""
+    """r, the rank of each linear layer."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
         full = self.bottleneck(d_model(model))

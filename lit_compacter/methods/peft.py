@@ -1,4 +1,4 @@
-"""Every method of the PEFT library that changes a model in place, such as LoRA and IA³, in the same harness."""
+"""Methods of the PEFT library that change a model in place, such as LoRA and IA³."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,16 +8,16 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods.base import Method
 
-OWN_LOOP = ("ADALORA", "POLY")  # need calls or inputs of their own at each step
-NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name, and a checkpoint may name anything
+OWN_LOOP = ("ADALORA", "POLY")  # need extra calls or inputs at each step
+NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name
 
 
 @dataclass
 class Peft(Method):
-    """What PEFT's `inject_adapter_in_model` makes of a config."""
+    """Any method that PEFT's `inject_adapter_in_model` takes."""
 
     config: dict[str, Any] = field(default_factory=lambda: {"peft_type": "LORA", "target_modules": ["q", "v"]})
-    """PEFT's own options, `peft_type` among them: {peft_type: LORA, r: 8, target_modules: [q, v]}."""
+    """PEFT's config with its `peft_type`, such as {peft_type: LORA, r: 8, target_modules: [q, v]}."""
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a task's answers are: labels, numbers or free text; from the benchmark's label to target text and back."""
+"""The kinds of answers: labels, numbers or free text. Converts a benchmark's labels to target texts and back."""
 
 import json
 import math
@@ -10,51 +10,51 @@ from typing import Any, ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
-INVALID = -1.0  # the class of an output that is no label
+INVALID = -1.0  # the class of an output that is not a label
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # in the digits of any script
 
 
 class Answer(ABC):
-    """A kind of answer. A label is what a row says; a target is the text that the model learns to write for it."""
+    """A kind of answer. A label is what a row has; a target is the text that the model learns to generate for it."""
 
     kind: ClassVar[str]
 
     @abstractmethod
     def parse_label(self, label: Any) -> Any:
-        """A label as files have it → a plain value, None where it is not known.
+        """Parse a label of a file. Returns a plain value, or None if the label is unknown.
 
         Raises:
-            ValueError: It is none; the message says what is expected.
+            ValueError: The label is not valid; the message is what was expected.
         """
 
     def parse_hub_label(self, label: Any) -> Any:
-        """A label as the hub has it → as files have it."""
+        """Convert a label of the hub to the form that files have."""
         return label
 
     @abstractmethod
     def target_texts(self, label: Any) -> list[str]:
-        """Every text that answers the row rightly; the first is the one to learn."""
+        """All correct target texts; the first is the one to learn."""
 
     @abstractmethod
     def to_submission(self, text: str) -> Any:
-        """A generated text as the benchmark writes it, None where it is no answer."""
+        """A generated text in the benchmark's form; None if it is not an answer."""
 
     @property
     @abstractmethod
     def default_target(self) -> str:
-        """A target, for where nothing is known."""
+        """The target to fall back on."""
 
     @abstractmethod
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
-        """Tokens of the longest target, its end included, and one more: a longer output is not taken for it."""
+        """Tokens of the longest target, its end included, plus one, so that a longer output is not taken for it."""
 
 
 class Valued(Answer):
-    """An answer that has a value; of free text, metrics compare the text itself."""
+    """An answer with a numeric value. For free text, metrics compare the text itself."""
 
     @abstractmethod
     def value(self, text: str) -> float:
-        """A generated text as the number that metrics compare; `INVALID`, or a number's own value, if it is none."""
+        """The number that metrics compare for a generated text; `INVALID`, or `Number.invalid`, if it has none."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Labels(Valued):
     """One of a few labels.
 
     Attributes:
-        names: As files spell them (a JSON true is "true"), in the order of the hub's class ids.
-        targets: The target of each. Default: its index, as in the paper's code.
-        submission_values: How the leaderboard's file has each. Default: `names`.
+        names: The labels as files spell them (a JSON true is "true"), in the order of the hub's class ids.
+        targets: The target text of each label. Default: its index, as in the paper's code.
+        submission_values: The value of each label in the leaderboard's file. Default: `names`.
     """
 
     names: tuple[str, ...]
@@ -109,10 +109,10 @@ class Number(Valued):
     """A number, written in digits.
 
     Attributes:
-        steps: So many values per unit, with one decimal: 5 puts STS-B's scores at the nearest 0.2, as T5 does. None:
-            as it is, to 15 digits, which a float64 keeps.
-        invalid: The value of an output that is no number: −1 for STS-B in the paper's code. None: NaN, for which
-            metrics take the mean of the others.
+        steps: Number of values per unit, with one decimal: 5 rounds STS-B's scores to the nearest 0.2, as T5 does.
+            None: no rounding, 15 digits, which a float64 keeps.
+        invalid: The value of an output that is not a number: −1 for STS-B in the paper's code. None: NaN, for which
+            metrics use the mean of the others.
     """
 
     steps: int | None = None
@@ -127,7 +127,7 @@ class Number(Valued):
         return number
 
     def parse_hub_label(self, label: float) -> float | None:
-        # −1 in STS-B's test set. The hub keeps 32 bits: 3.7 must come out as the file's 3.7, or ties round otherwise.
+        # STS-B's test set has −1. The hub has 32 bits: 3.7 must be the file's 3.7, or ties would round differently.
         return None if label == -1 else round(label, 3)
 
     def target_texts(self, label: float | None) -> list[str]:
@@ -154,7 +154,7 @@ class Number(Valued):
 
 @dataclass(frozen=True)
 class Text(Answer):
-    """Free text; one or several are right."""
+    """Free text; one or several are correct."""
 
     kind = "text"
 
@@ -179,12 +179,12 @@ class Text(Answer):
 
 
 def plain(value: Any) -> str:
-    """A value as JSON spells it, a text as it is: true, 1, a b."""
+    """A value as JSON spells it, a text unchanged: true, 1, a b."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _number(given: Any) -> float | None:
-    """A finite number, or a text that is one, such as -5, −5, 2.5, 1e-3 or ١٢; not 1,000, 1_000, ½, nan or true."""
+    """The finite number that is given, also as text: -5, −5, 2.5, 1e-3, ١٢. None for 1,000, 1_000, ½, nan or true."""
     if isinstance(given, bool):
         return None
     text = str(given).strip().replace("−", "-")

@@ -23,7 +23,7 @@ def custom_task(options: DataOptions) -> Task:
     """The task that `source`, `target`, `labels` and `metrics` describe.
 
     Raises:
-        UserError: Source or target is missing or wrong, or a metric does not fit the answers or needs pairs of rows.
+        UserError: Source or target is missing or not valid, or a metric does not fit the answers.
     """
     if not options.source or not options.target:
         example = '--data.source "question: {question} context: {context}"'
@@ -50,17 +50,17 @@ def custom_task(options: DataOptions) -> Task:
 
 
 def first_custom_option(options: DataOptions) -> str | None:
-    """An option that is given and that only this task has."""
+    """The first given option that only custom tasks have."""
     return next((name for name in OPTIONS if getattr(options, name) is not None), None)
 
 
 def warn_of_equal_files(options: DataOptions) -> None:
-    """Warn where the validation rows are the training rows."""
+    """Warn if the validation file has the training rows."""
     train, validation = (Path(str(name)) for name in (options.train_file, options.validation_file))
     if train.is_file() and validation.is_file() and filecmp.cmp(train, validation, shallow=False):
         warnings.warn(
-            f"data.validation_file {validation} holds the same rows as data.train_file: the score will say nothing of "
-            "new ones",
+            f"data.validation_file {validation} holds the same rows as data.train_file: the score will not show how "
+            "the model does on new rows",
             stacklevel=2,
         )
 

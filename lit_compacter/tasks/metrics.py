@@ -1,4 +1,4 @@
-"""Text in, metrics out: what generated answers are worth."""
+"""Metrics of generated answers."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,16 +19,16 @@ from lit_compacter.tasks.answers import INVALID, Answer, Labels, Valued
 
 @dataclass(frozen=True)
 class Values:
-    """What scores of labels (as classes) and of numbers compare."""
+    """What the metrics of labels (as classes) and of numbers compare."""
 
-    predictions: Tensor  # (N,): classes, `INVALID` for an output that is none; or float64, NaN for one that is none
+    predictions: Tensor  # (N,): classes, `INVALID` for an invalid output; or float64, NaN for an invalid output
     targets: Tensor  # (N,)
     groups: Tensor  # (N,)
     classes: int  # 0 for numbers
 
 
 def accuracy(v: Values) -> Tensor:
-    """Share of right answers; an invalid output is wrong."""
+    """Share of correct answers; an invalid output is wrong."""
     return (v.predictions == v.targets).double().mean()
 
 
@@ -38,8 +38,8 @@ def f1(v: Values) -> Tensor:
 
 
 def macro_f1(v: Values) -> Tensor:
-    """Mean of each label's F1, over the labels that occur in targets or predictions; an invalid output is no label."""
-    # One class more takes the invalid outputs and is left out of the mean.
+    """Mean of each label's F1, over the labels that occur in targets or predictions; an invalid output has no label."""
+    # An extra class holds the invalid outputs and is not part of the mean.
     predictions = v.predictions % (v.classes + 1)
     each = multiclass_f1_score(predictions, v.targets, v.classes + 1, average="none")
     occurs = torch.bincount(torch.cat([predictions, v.targets]), minlength=v.classes + 1) > 0
@@ -47,8 +47,8 @@ def macro_f1(v: Values) -> Tensor:
 
 
 def matthews(v: Values) -> Tensor:
-    """Matthews correlation, R_K for several labels; all invalid outputs are one class more; 0 where it is undefined."""
-    # torchmetrics counts in float32, which is off in the sixth digit from some 100,000 rows on.
+    """Matthews correlation, R_K for several labels; all invalid outputs are an extra class; 0 if undefined."""
+    # torchmetrics counts in float32, which is wrong in the sixth digit from about 100,000 rows on.
     each = [torch.bincount(side % (v.classes + 1), minlength=v.classes + 1) for side in (v.predictions, v.targets)]
     predicted, true = (counts.double() for counts in each)
     total, right = len(v.targets), (v.predictions == v.targets).sum()
@@ -58,12 +58,12 @@ def matthews(v: Values) -> Tensor:
 
 
 def group_match(v: Values) -> Tensor:
-    """Share of groups that are right in every row (MultiRC: questions of which every answer is judged rightly)."""
+    """Share of groups with all rows correct (MultiRC: questions with all answers judged correctly)."""
     return _per_group((v.predictions == v.targets).long(), v.groups, "amin").double().mean()
 
 
 def gender_parity(v: Values) -> Tensor:
-    """Share of pairs, a sentence with either gender, that get the same label (Winogender); half a pair is left out."""
+    """Share of pairs, a sentence with either gender, with the same label (Winogender); without incomplete pairs."""
     least, most = (_per_group(v.predictions, v.groups, reduce) for reduce in ("amin", "amax"))
     pairs = _per_group(torch.ones_like(v.groups), v.groups, "sum") > 1
     return ((least == most) & (least != INVALID))[pairs].double().mean() if pairs.any() else torch.tensor(0.0)
@@ -76,24 +76,24 @@ def _per_group(values: Tensor, groups: Tensor, reduce: str) -> Tensor:
 
 
 def pearson(v: Values) -> Tensor:
-    """Pearson correlation; an output that is no number counts as the mean of the others; 0 where it is undefined."""
+    """Pearson correlation; an invalid output counts as the mean of the others; 0 if undefined."""
     return _correlation(_filled(v.predictions, lambda valid: valid), v.targets)
 
 
 def spearman(v: Values) -> Tensor:
-    """Spearman's rank correlation, ties at their mean rank; 0 where it is undefined.
+    """Spearman's rank correlation, ties at their mean rank; 0 if undefined.
 
-    An output that is no number has the mean rank of the others.
+    An invalid output has the mean rank of the others.
     """
     return _correlation(_filled(v.predictions, _ranks), _ranks(v.targets))
 
 
 def _filled(predictions: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
-    """`of` the valid predictions, and its mean in place of the others: what neither adds to a covariance."""
+    """Apply `of` to the valid predictions and center it; invalid ones become 0, which adds nothing to a covariance."""
     valid = ~predictions.isnan()
     filled = torch.zeros_like(predictions)
     known = of(predictions[valid])
-    if len(known.unique()) > 1:  # else rounding would tell the mean of equal numbers from them
+    if len(known.unique()) > 1:  # else rounding would make the mean of equal numbers differ from them
         known = _scaled(known)
         filled[valid] = known - known.mean()
     return filled
@@ -108,13 +108,13 @@ def _correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _scaled(x: Tensor) -> Tensor:
-    """The numbers divided by a power of 2, which rounds none of them, so that the largest is around 1."""
+    """Divide by a power of 2, which is exact, so that the largest number is around 1."""
     _, exponent = math.frexp(x.abs().max().item())
     return x * 2.0 ** -max(exponent, -1000)
 
 
 def _ranks(x: Tensor) -> Tensor:
-    """From 1; equal values have the mean of their ranks."""
+    """Ranks from 1; equal values have the mean of their ranks."""
     _, index, counts = x.unique(return_inverse=True, return_counts=True)
     return (counts.cumsum(0) - (counts - 1) / 2)[index].double()
 
@@ -141,7 +141,7 @@ METRICS: dict[str, Mapping[str, Callable[..., Any]]] = {
 
 
 def check_metrics(answer: Answer, names: Sequence[str]) -> None:
-    """Raise UserError where a metric is none, or none of that kind of answer."""
+    """Raise UserError if a metric does not exist, or not for that kind of answer."""
     for name in names:
         if name not in METRICS[answer.kind]:
             expected = "; ".join(f"{kind}: {', '.join(known)}" for kind, known in METRICS.items())
@@ -152,16 +152,14 @@ def check_metrics(answer: Answer, names: Sequence[str]) -> None:
         raise UserError("metric f1 is for two labels; expected macro_f1 for more")
 
 
-SAMPLES = 3  # outputs that are kept to be shown
+NUM_SAMPLES = 3
 
 
 class AnswerMetrics(Metric):
-    """A task's metrics over generated texts, their mean as `score`, and the share of outputs that are no answer.
+    """A task's metrics over generated texts, their mean as `score`, and the share of invalid outputs.
 
-    `samples` are this process's first outputs, each with the text that was expected.
-
-    The states are per example, some numbers each, and torchmetrics gathers those of all processes: the result depends
-    on neither the order nor the size of batches, nor on who evaluated them.
+    The states are a few numbers per example, which torchmetrics gathers from all processes, so results do not depend
+    on the batches or on the number of processes. `samples` are this process's first outputs with what was expected.
 
     Args:
         answer: The task's kind of answer.
@@ -189,9 +187,9 @@ class AnswerMetrics(Metric):
         groups: Sequence[int],
         rows: Sequence[int],
     ) -> None:
-        """Add generated texts, for each the texts that would be right, the group it belongs to and its row number."""
+        """Add generated texts, each with all correct texts, its group and its row number."""
         expected = (texts[0] for texts in targets)
-        self.samples += list(zip(predictions, expected, strict=True))[: SAMPLES - len(self.samples)]
+        self.samples += list(zip(predictions, expected, strict=True))[: NUM_SAMPLES - len(self.samples)]
         examples = [self._example(*pair) for pair in zip(predictions, targets, strict=True)]
         # As the bits of float64, which not every device has: (B, 3) or (B, 1 + metrics)
         self.examples.append(torch.tensor(examples, dtype=torch.float64).view(torch.int64).to(self.device))
@@ -200,7 +198,7 @@ class AnswerMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Metric name → value, `score` their mean, `invalid` in [0, 1]."""
-        # In the order of the rows, each once: the same numbers, to the bit, however many processes evaluated.
+        # In the order of the rows, each once: the same bits with any number of processes.
         _, once = np.unique(dim_zero_cat(self.rows).cpu().numpy(), return_index=True)
         valid, *columns = dim_zero_cat(self.examples).cpu()[once].view(torch.float64).unbind(1)
         if not isinstance(self.answer, Valued):

@@ -1,4 +1,4 @@
-"""How official splits become train, validation and test (paper, section 5.1; reference's protocol)."""
+"""How official splits become train, validation and test (paper, section 5.1, and its code)."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias, TypeVar
@@ -14,7 +14,7 @@ LoadSplit: TypeAlias = Callable[[str], list[Row]]  # official split name → its
 Splitter: TypeAlias = Callable[[SplitName, LoadSplit, int], list[Row]]  # split, load, seed → the split's rows
 
 
-HOLDOUT_SIZE = 1000  # training rows that validate a large task; of a sample of it no more than a tenth
+HOLDOUT_SIZE = 1000  # training rows that validate a large task; at most a tenth of them
 
 
 def holdout_from_train(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
@@ -22,15 +22,15 @@ def holdout_from_train(split: SplitName, load: LoadSplit, seed: int) -> list[Row
     if split == "test":
         return load("validation")
     rows = shuffled(load("train"), seed)
-    carved = min(HOLDOUT_SIZE, max(1, len(rows) // 10))
-    return rows[:carved] if split == "validation" else rows[carved:]
+    size = min(HOLDOUT_SIZE, max(1, len(rows) // 10))
+    return rows[:size] if split == "validation" else rows[size:]
 
 
 def halve_validation(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
-    """For small tasks: the official validation set, shuffled, is cut in two; its first half validates, the rest tests.
+    """For small tasks: the first half of the shuffled official validation set validates, the second half tests.
 
-    The official test set has no labels. `torch.randperm` under `seed`, as in the reference, so its halves are ours.
-    Rows of one group, such as the answers to one question, stay together and in order: groups are what is halved.
+    The official test set has no labels. Shuffled by `torch.randperm`, as in the paper's code, so the halves are the
+    same. Rows of one group, such as the answers to one question, stay together and in order.
     """
     if split == "train":
         return load("train")
@@ -68,6 +68,6 @@ def only_test(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
 
 
 def shuffled(items: Sequence[T], seed: int) -> list[T]:
-    """A new order of the items, the same for the same seed."""
+    """Shuffle the items; the same seed gives the same order."""
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed)).tolist()
     return [items[i] for i in order]

@@ -53,7 +53,7 @@ def multirc_rows(official: RawRow) -> Iterator[RawRow]:
 
 
 def prepare_multirc(row: Row) -> Row:
-    """Markup is stripped; the answers to one question are a group, where the row says which question it is."""
+    """Strip markup; group the answers to one question, if the row has the question's number."""
     texts = {name: without_markup(text) for name, text in row.columns.items()}
     group = (row.idx["paragraph"], row.idx["question"]) if isinstance(row.idx, dict) else None
     return replace(row, columns=texts, group=group)
@@ -61,11 +61,11 @@ def prepare_multirc(row: Row) -> Row:
 
 @lru_cache(maxsize=64)  # a paragraph comes with each of its answers
 def without_markup(text: str) -> str:
-    """Line breaks become spaces, bold print becomes plain."""
+    """Replace line breaks by spaces and remove bold tags."""
     return text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
 
 
-# ReCoRD: which entity of the passage stands at the query's @placeholder?
+# ReCoRD: which entity of the passage replaces the query's @placeholder?
 
 
 def record_rows(official: RawRow) -> Iterator[RawRow]:
@@ -83,7 +83,7 @@ def record_rows(official: RawRow) -> Iterator[RawRow]:
 
 
 def prepare_record(row: Row) -> Row:
-    """Each entity and answer once, in alphabetical order; the highlights become sentences of the passage."""
+    """Keep each entity and answer once, in alphabetical order; append the highlights to the passage."""
     texts = {
         "entities": ", ".join(sorted(set(row.columns["entities"]))),
         "passage": without_highlights(row.columns["passage"]),
@@ -97,7 +97,7 @@ def prepare_record(row: Row) -> Row:
 
 
 def without_highlights(passage: str) -> str:
-    """Highlights follow on the text, after a full stop where there is none, as in T5."""
+    """Append the highlights as sentences, with a period before if there is none, as in T5."""
     passage = re.sub(r"""([.?!"'])\n@highlight\n""", r"\1 ", passage)
     return passage.replace("\n@highlight\n", ". ")
 
@@ -106,20 +106,20 @@ def without_highlights(passage: str) -> str:
 
 
 def prepare_wsc(row: Row) -> Row:
-    """`*` around the first span and `#` around the second, as in T5."""
+    """Mark the first span with `*` and the second with `#`, as in T5."""
     given = row.columns
     spans = [(int(given[f"span{i}_index"]), given[f"span{i}_text"], mark) for i, mark in ((1, "*"), (2, "#"))]
     text = given["text"]
-    for index, span, mark in sorted(spans, reverse=True):  # from the end, so that the other's place stays
+    for index, span, mark in sorted(spans, reverse=True):  # from the end, so that the first index stays valid
         text = marked(text, index, span, mark)
     return replace(row, columns={"text": text})
 
 
 def marked(text: str, index: int, span: str, mark: str) -> str:
-    """`mark` on both sides of the span that begins with word `index` (from 0).
+    """Put `mark` on both sides of the span that begins with word `index` (from 0).
 
-    Spans are given as the official files have them, and those differ from the text in case, in white space and in a
-    full stop. Where a span is not in its place even so, as many words are marked as it has.
+    The official files' spans differ from the text in case, white space and a final period. If a span is not at its
+    index even so, the same number of words is marked.
     """
     words = list(islice(re.finditer(r"\S+", text), index, index + max(1, len(span.split()))))
     if not words:
@@ -139,7 +139,7 @@ def _plain(text: str) -> str:
 
 
 def prepare_axg(row: Row) -> Row:
-    """Pairs follow one another; the hub leaves out their number."""
+    """Group consecutive rows as pairs, because the hub does not number them."""
     return replace(row, group=row.idx // 2)
 
 
@@ -161,7 +161,7 @@ SUPERGLUE_TASKS = (
     _superglue(
         "copa",
         "COPA",
-        # The reference leaves out whether cause or effect is asked for; without it the task cannot be solved.
+        # The paper's code omits whether cause or effect is asked for; without it the task cannot be solved.
         template=fields("premise", "question", "choice1", "choice2"),
         answer=ZERO_ONE,
         metrics=("accuracy",),

@@ -1,4 +1,4 @@
-"""What a task is: from a row of the benchmark to a pair of texts."""
+"""A task: converts a row of the benchmark to a pair of texts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from lit_compacter.tasks.metrics import check_metrics
 from lit_compacter.tasks.splits import Splitter, halve_validation, official
 from lit_compacter.tasks.templates import Template
 
-# What a column can be, as a message says it, and how to tell.
+# Types of columns, as messages name them, and their checks.
 TEXT, TEXTS, INDEX, SCALAR = "a text", "a list of texts", "a whole number, 0 or more", "a text or a number"
 IS: dict[str, Callable[[Any], bool]] = {
     TEXT: lambda value: isinstance(value, str),
@@ -26,22 +26,22 @@ class Task:
     """One task as text-to-text (paper, section 5.1).
 
     Attributes:
-        name: What `--data.task` takes; also the prefix that some methods put before the input.
+        name: The value of `--data.task`.
         template: The input text.
-        answer: What the targets are.
-        metrics: Names of `metrics.METRICS` of that kind of answer; `score` is their mean.
+        answer: The kind of answer.
+        metrics: Names in `metrics.METRICS` for that kind of answer; `score` is their mean.
         files: The benchmark's own files.
-        hub: Repository and configuration on the Hugging Face hub; None where there is none.
-        columns: Columns of the hub's rows that are read, and what each is. Default: the template's, each a text.
-        label: The column that holds the label.
-        idx: The column that holds the benchmark's own number for the row. Default: rows are counted from 0.
-        prepare: Makes the columns that the template names, and `group` where rows belong together.
-        split: Makes train, validation and test in the paper's way.
-        official_split: The same in the benchmark's own.
+        hub: Repository and configuration on the Hugging Face hub, if there is one.
+        columns: Columns of the hub's rows to read, and their types. Default: the template's, each a text.
+        label: The column with the label.
+        idx: The column with the benchmark's number of the row. Default: rows are counted from 0.
+        prepare: Makes the columns that the template names, and `group` if rows belong together.
+        split: Makes train, validation and test as in the paper.
+        official_split: Makes them as in the benchmark.
         leaderboard: Unlabeled official split → the file that the benchmark's leaderboard takes for it.
-        trained_on: Tasks whose models this diagnostic set is for; their form is used.
+        trained_on: For a diagnostic set: tasks whose models it is for, and whose format it takes.
         prefix: What `data.add_task_name` puts before the input. Default: the name.
-        hint: What a message about an absent column adds.
+        hint: Added to messages about a missing column.
     """
 
     name: str
@@ -67,10 +67,10 @@ class Task:
         object.__setattr__(self, "prefix", self.prefix or self.name)
 
     def row(self, raw: RawRow, idx: Any) -> Row:
-        """A row of the hub's shape → a row. Of `raw` only `columns` and `label` are read.
+        """Parse a row in the hub's form. Only `columns` and `label` of `raw` are read.
 
         Raises:
-            ValueError: A column is absent, of another type, or the label is none of the task's.
+            ValueError: A column is missing or of another type, or the label is not valid.
         """
         for name, kind in self.columns.items():
             if name not in raw:
@@ -85,15 +85,15 @@ class Task:
         return self.prepare(Row({name: raw[name] for name in self.columns}, known, idx))
 
     def absent(self, name: str, raw: RawRow) -> str:
-        """What a message says of a column that a row lacks."""
+        """The message for a missing column."""
         return f"no field {name!r}; found {', '.join(map(repr, raw)) or 'no fields'}{self.hint}"
 
     def from_hub(self, raw: RawRow) -> RawRow:
-        """A row of the hub, its label as files have it."""
+        """A row of the hub with its label in the form that files have."""
         return raw | {self.label: self.answer.parse_hub_label(raw[self.label])}
 
     def segments(self, row: Row, add_task_name: bool = False) -> list[str]:
-        """The model's input: literal and column texts in turn."""
+        """The model's input: literals and column texts in turn."""
         first, *others = self.template.segments(row.columns)
         return [f"{self.prefix} {first}" if add_task_name else first, *others]
 
@@ -102,9 +102,9 @@ class Task:
         return "".join(self.segments(row, add_task_name))
 
     def targets(self, row: Row) -> list[str]:
-        """Every text that answers the row rightly; none where that is not known."""
+        """All correct target texts; none if the label is unknown."""
         return self.answer.target_texts(row.label)
 
     def in_form_of(self, other: "Task") -> "Task":
-        """The diagnostic set as rows of the task that the model was trained on."""
+        """The diagnostic set in the format of the task that the model was trained on."""
         return replace(self, template=other.template.over(self.template.columns), prefix=other.prefix)

@@ -12,10 +12,10 @@ class Template:
     """Text with columns in braces, such as `"question: {question} passage: {passage}"`.
 
     Args:
-        text: The template; a brace that is meant as such is doubled.
+        text: The template; double a literal brace.
 
     Raises:
-        UserError: A brace is not closed, no column is named, or something else stands between braces.
+        UserError: A brace is not closed, no column is named, or the text between braces is not a column's name.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,19 +37,19 @@ class Template:
         self.literals, self.columns = tuple(literals), tuple(columns)
 
     def segments(self, row: Mapping[str, Any]) -> list[str]:
-        """Literal and column texts in turn, beginning and ending with a literal; joined they are the input."""
+        """Literals and column texts in turn, beginning and ending with a literal; joined they are the input."""
         segments = [self.literals[0]]
         for name, literal in zip(self.columns, self.literals[1:], strict=True):
             segments += [plain(row[name]), literal]
         return segments
 
     def over(self, columns: tuple[str, ...]) -> "Template":
-        """The same text around other columns."""
+        """The same template with other columns."""
         names = (f"{{{name}}}" for name in columns)
         literals = [literal.replace("{", "{{").replace("}", "}}") for literal in self.literals]
         return Template("".join(piece for pair in zip(literals, [*names, ""], strict=True) for piece in pair))
 
 
 def fields(*names: str) -> Template:
-    """The reference's input text: `"<field>: <text> <field>: <text>"`."""
+    """The input text of the paper's code: `"<field>: <text> <field>: <text>"`."""
     return Template(" ".join(f"{name}: {{{name}}}" for name in names))

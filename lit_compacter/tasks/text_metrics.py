@@ -1,8 +1,8 @@
-"""Metrics of one generated text: how well it answers, given every right answer.
+"""Metrics of one generated text, given all correct answers.
 
-Texts are compared in Unicode NFC with white space (at the ends dropped, within as one space); nothing else is changed,
-so case, signs, symbols, punctuation, accents and articles count. `squad_em`, `squad_f1` and `rouge` are the published
-metrics and leave out what their definitions leave out.
+Texts are compared in Unicode NFC, with white space stripped and each run of it as one space. Nothing else is changed:
+case, signs, symbols, punctuation, accents and articles count. `squad_em`, `squad_f1` and `rouge` are the published
+metrics, which ignore what their definitions ignore.
 """
 
 import re
@@ -14,19 +14,19 @@ from typing import Any
 from torch import Tensor
 from torchmetrics.functional.text import rouge_score, squad
 
-# Scripts that are written without spaces: Thai, Lao, Myanmar, Khmer, Chinese and Japanese. A character is a word.
+# Scripts without spaces: Thai, Lao, Myanmar, Khmer, Chinese and Japanese. Each character is a word.
 SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{SPACELESS}]|[^\s{SPACELESS}]+")
 SIGNED = re.compile(r"(?<!\w)[-−](?=\d)")  # a sign; elsewhere a hyphen
 
 
 def exact_match(prediction: str, targets: Sequence[str]) -> float:
-    """1 where the text is one of the answers, else 0; white space and Unicode's forms of the same text do not count."""
+    """1 if the text is one of the answers, else 0; white space and Unicode normal forms are ignored."""
     return float(any(normalized(prediction) == normalized(target) for target in targets))
 
 
 def word_f1(prediction: str, targets: Sequence[str]) -> float:
-    """F1 over the words that white space separates, each as often as it occurs; the best over all answers.
+    """F1 over words separated by white space, with their counts; the best over all answers.
 
     In scripts without spaces each character is a word.
     """

@@ -135,10 +135,7 @@ def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
 
 
 def test_a_run_that_is_over_is_not_trained(trained: Path) -> None:
-    with pytest.warns(
-        UserWarning,
-        match="nothing was trained: the checkpoint is at optimizer step 2, .* raise --trainer.max_epochs 1",
-    ):
+    with pytest.warns(UserWarning, match="nothing was trained: the checkpoint is at optimizer step 2, .*max_epochs"):
         main(command("fit", trained.parent, "--run_name=first", "--ckpt_path=last"))
 
 
@@ -151,7 +148,7 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path)
     stop = "{class_path: EarlyStopping, init_args: {monitor: val/invalid, patience: %d}}"
     never = "--model.learning_rate=1e-9"  # so that nothing gets better
     assert fit(stop % 1, never) == 4
-    with pytest.warns(UserWarning, match="nothing was trained.* raise the patience of EarlyStopping on val/invalid, 1"):
+    with pytest.warns(UserWarning, match="nothing was trained.* the patience of EarlyStopping"):
         assert fit(stop % 1, never) == 4
     assert fit(stop % 3, never) == 8
 
@@ -159,5 +156,5 @@ def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path)
 def test_a_run_whose_time_is_over_says_so(tmp_path: Path) -> None:
     options = ["--run_name=run", "--trainer.max_epochs=99", "--ckpt_path=last", "--trainer.max_time=00:00:00:01"]
     main(command("fit", tmp_path, *options))
-    with pytest.warns(UserWarning, match="nothing was trained.* raise --trainer.max_time, which counts all starts"):
+    with pytest.warns(UserWarning, match="nothing was trained.* max_time"):
         main(command("fit", tmp_path, *options))

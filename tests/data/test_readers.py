@@ -68,10 +68,10 @@ def test_parquet(tmp_path: Path) -> None:
         ("x.tsv", "a\tb\n1\n", r"x.tsv:2: expected 2 columns, found 1"),
         ("x.csv", "a,b\n1,2,3\n", r"x.csv:2: expected 2 columns, found 3; quote a field that holds a comma"),
         ("x.csv", 'a,b\n1,"open\n', r"x.csv:2: unexpected end of data"),
-        ("x.csv", "a,b,a\n1,2,3\n", r"x.csv:1: column 'a' is there twice"),
-        ("x.jsonl", '{"a": 1, "a": 2}\n', r"x.jsonl:1: not JSON \('a' is there twice\)"),
+        ("x.csv", "a,b,a\n1,2,3\n", r"x.csv:1: column 'a' occurs twice"),
+        ("x.jsonl", '{"a": 1, "a": 2}\n', r"x.jsonl:1: not JSON \('a' occurs twice\)"),
         ("x.parquet", "PAR1 no", r"x.parquet is not a parquet file"),
-        ("x.xlsx", "", r"x.xlsx is of an unknown kind; expected one of .csv, .tsv, .jsonl, .parquet"),
+        ("x.xlsx", "", r"x.xlsx is of an unknown type; expected one of .csv, .tsv, .jsonl, .parquet"),
     ],
 )
 def test_bad_files(name: str, content: str | bytes, message: str, tmp_path: Path) -> None:

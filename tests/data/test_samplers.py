@@ -136,7 +136,7 @@ def test_a_limited_epoch_of_training_is_like_the_whole() -> None:
 
 
 def test_little_padding_on_rte() -> None:
-    """Characters stand for tokens: the golden_ratio_order of lengths is what matters."""
+    """Characters stand for tokens: the distribution of lengths is what matters."""
     task = TASKS["rte"]
     rows = from_files(task, "train", shared("data", "glue"))
     lengths = np.array([min(len(task.source(row)), 640) for row in rows])

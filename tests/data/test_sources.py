@@ -54,7 +54,7 @@ def test_bad_tsv(tmp_path: Path, text: str, message: str) -> None:
         ("cb", '{"premise": "a", "hypothesis": "b", "idx": [1], "label": "neutral"}', r":1: index \[1\] is not a numb"),
         ("cb", '\n{"premise": "a", "hypothesis": "b", "label": 7}', r":2: label is 7; expected one of entail"),
         ("multirc", '{"idx": 0, "passage": {"text": "a"}}', r":1: no field 'questions'"),
-        ("multirc", '{"idx": 0, "passage": ["text"]}', r":1: not in the form of the benchmark's files"),
+        ("multirc", '{"idx": 0, "passage": ["text"]}', r":1: not in the benchmark's format"),
         (
             "record",
             '{"idx": 0, "passage": {"text": "a", "entities": [{"start": 0}]}, "qas": []}',

@@ -54,7 +54,7 @@ def test_targets_that_are_cut_or_cannot_be_written(tmp_path: Path) -> None:
     data = make(tmp_path, texts(), ["yes", "so it is", "日本", "no"], max_target_length=5)
     long, unwritable = data.describe_losses("train")[1:]
     assert long == "1 (25.0 %) have targets longer than 5 tokens, which lose their end"
-    assert unwritable == "1 (25.0 %) have targets that the model cannot write: '日本' comes back as ''"
+    assert unwritable == "1 (25.0 %) have targets that the model cannot express: '日本' comes back as ''"
     # Of a long text the place is shown where it differs; lost are line breaks, too.
     (line,) = make(tmp_path, texts(), [*WORDS[:3], "a b c " * 9 + "d\ne"]).describe_losses("train")[1:]
     assert line.endswith("'… c a b c d\\ne' comes back as '… c a b c d e'")
@@ -71,7 +71,7 @@ def test_the_real_vocabulary(tmp_path: Path) -> None:
     data = make(tmp_path, ["f {x}", "~y", "z", "w 🙂"], ["x = {1}", "a\tb", "yes", "no"], **real)
     unknown, unwritable = data.describe_losses("train")[1:]
     assert unknown.startswith("3 (75.0 %)") and all(character in unknown for character in "{}~🙂")
-    assert unwritable == "2 (50.0 %) have targets that the model cannot write: 'x = {1}' comes back as 'x = 1'"
+    assert unwritable == "2 (50.0 %) have targets that the model cannot express: 'x = {1}' comes back as 'x = 1'"
 
 
 def test_bytes_write_everything() -> None:
@@ -124,4 +124,4 @@ def test_show_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     main(["show", *options, f"--model.model_name={TINY}"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].endswith("have characters that the model's vocabulary lacks and reads as <unk>, such as '«'")
-    assert "1 (50.0 %) have targets that the model cannot write: '[«]no' comes back as '[]no'" in lines
+    assert "1 (50.0 %) have targets that the model cannot express: '[«]no' comes back as '[]no'" in lines

@@ -90,7 +90,7 @@ def test_numbers_and_lists_in_columns(tmp_path: Path) -> None:
     assert "".join(row["segments"]) == "question: 3 context: true" and row["targets"] == ["Ann", "Bob"]
 
 
-# Names that the program uses for its own purposes, or that other columns might be num_batches for.
+# Names that the program uses itself, or that other columns might be taken for.
 COLUMNS = ["label", "labels", "split", "idx", "group", "answers", "targets", "row", "input_ids", "length", "columns"]
 COLUMNS += ["segments", "source", "prediction", "num_truncated", "question", "a.b", "0"]
 UNUSED: list[Any] = [["a", ["b"]], {"a": 1}, 17293822569102704640, None, 1.5, True, "q-000", -1]
@@ -176,7 +176,7 @@ def test_rows_of_ones_own_have_no_groups(tmp_path: Path) -> None:
             "fit",
             r"data.labels: YAML reads yes, no, true and false as booleans; quote th",
         ),
-        ({"labels": ["Ann", "«"]}, "fit", "the model's vocabulary cannot write the label '«': it comes back as"),
+        ({"labels": ["Ann", "«"]}, "fit", "the model's vocabulary cannot express the label '«': it comes back as"),
         ({"metrics": ["pearsn"]}, "fit", "numbers: pearson, spearman; .*did you mean 'pearson'"),
         ({"train_file": "blank.csv"}, "fit", r"blank.csv:3: answer is empty"),
         ({"train_file": None}, "fit", "no train rows are given: name their file with --data.train_file"),
