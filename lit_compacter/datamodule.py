@@ -24,7 +24,6 @@ from lit_compacter.data.vocabulary import check_labels, check_learnable, describ
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
-from lit_compacter.tasks.custom import warn_of_equal_files
 from lit_compacter.tasks.splits import LoadSplit, SplitName, shuffled
 
 SPLITS: dict[str | None, tuple[str, ...]] = {
@@ -78,8 +77,6 @@ class GlueDataModule(LightningDataModule):
 
     def setup(self, stage: str | None) -> None:
         """Load what the stage needs: fit (train, validation), validate, test or predict (the official test set)."""
-        if stage == "fit" and self.task.name == CUSTOM:
-            warn_of_equal_files(self.options)
         self.prepare_split(*SPLITS[stage])
 
     def prepare_split(self, *splits: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata
 from lit_compacter.errors import UserError, first_line
@@ -56,7 +57,7 @@ class AdapterCheckpointIO(TorchCheckpointIO):
             UserError: The disk is full, the folder cannot be written, or a callback keeps what could not be read back.
         """
         path = Path(path)
-        check_readable(checkpoint)
+        check_readable(checkpoint.get("callbacks", {}))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
@@ -76,33 +77,26 @@ class AdapterCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(path)
 
 
-def check_readable(checkpoint: Mapping[str, Any]) -> None:
-    """Refuse to write states that `read_checkpoint` could not read: other objects than tensors and plain values.
+def check_readable(callbacks: Mapping[str, Any]) -> None:
+    """Refuse to write what `read_checkpoint` could not read: other objects than tensors and plain values.
+
+    Args:
+        callbacks: Name → state.
 
     Raises:
-        UserError: A callback or another part of the run keeps such an object; the message names both.
+        UserError: A callback keeps such an object; the message names both.
     """
-    for part in checkpoint.keys() - {"state_dict", "optimizer_states"}:  # which hold tensors
-        states = checkpoint[part].items() if part == "callbacks" else [(part, checkpoint[part])]
-        for name, state in states:
-            if refused := _refused_objects(state):
-                raise UserError(
-                    f"the state of {part.removesuffix('s')} {name!r} cannot be kept in a checkpoint: it has {refused}; "
-                    "its state_dict must return tensors and plain values only, such as float(x) for a numpy number or "
-                    "str(x) for a path or a date"
-                )
-
-
-def _refused_objects(state: Any) -> str:
-    """What `torch.load(weights_only=True)` refuses in a state, or an empty string."""
-    file = io.BytesIO()
-    try:
-        torch.save(state, file)
-        file.seek(0)
-        torch.load(file, weights_only=True)
-    except pickle.UnpicklingError:
-        file.seek(0)
-        return ", ".join(sorted(torch.serialization.get_unsafe_globals_in_checkpoint(file))) or "an object"
-    except Exception as error:  # pickle raises many types
-        return first_line(error)
-    return ""
+    for name, state in callbacks.items():
+        file = io.BytesIO()
+        try:
+            torch.save(state, file)
+            file.seek(0)
+            torch.load(file, weights_only=True)
+        except Exception as error:  # pickle raises many types
+            file.seek(0)
+            unsafe = isinstance(error, pickle.UnpicklingError)
+            found = ", ".join(sorted(get_unsafe_globals_in_checkpoint(file))) if unsafe else first_line(error)
+            raise UserError(
+                f"the state of callback {name!r} cannot be kept in a checkpoint: it has {found}; its state_dict must "
+                "return tensors and plain values only, such as float(x) for a numpy number or str(x) for a path"
+            ) from error

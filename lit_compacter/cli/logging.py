@@ -1,13 +1,11 @@
 """Less of what other libraries print: warnings of one line, and only those that concern our users."""
 
 import contextlib
-import io
 import logging
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import TextIO
 
 import datasets
 from pytorch_lightning.utilities.warnings import PossibleUserWarning
@@ -32,22 +30,11 @@ IGNORED = (
 )
 
 
-class CurrentStderr(io.TextIOBase):
-    """`sys.stderr` at the time of writing: a progress bar replaces it, so that the text is printed above the bar."""
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-
 @contextlib.contextmanager
 def configure_logging() -> Iterator[None]:
     """Configure warnings, loggers and progress bars of the libraries; restore everything at the end."""
     loggers = [*map(logging.getLogger, SILENCED), logging.getLogger("huggingface_hub")]
     levels = [logger.level for logger in loggers]
-    streams = {handler: handler.stream for handler in _lightning_handlers()}
     formatting, hook, quiet = warnings.formatwarning, threading.excepthook, console.quiet
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
@@ -56,8 +43,6 @@ def configure_logging() -> Iterator[None]:
             _configure_warnings()
             for logger in loggers:
                 logger.setLevel(logging.ERROR)
-            for handler in streams:
-                handler.setStream(CurrentStderr())  # type: ignore[arg-type]  # it only writes and flushes
             threading.excepthook = _report_thread_failure
             console.quiet = not is_rank_zero()
             transformers_logging.set_verbosity_error()
@@ -68,19 +53,12 @@ def configure_logging() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        for handler, stream in streams.items():
-            handler.setStream(stream)
         warnings.formatwarning, threading.excepthook, console.quiet = formatting, hook, quiet
         transformers_logging.set_verbosity(verbosity)
         if bars[0]:
             transformers_logging.enable_progress_bar()
         if bars[1]:
             datasets.enable_progress_bars()
-
-
-def _lightning_handlers() -> "list[logging.StreamHandler[TextIO]]":
-    handlers = [h for name in ("pytorch_lightning", "lightning_fabric") for h in logging.getLogger(name).handlers]
-    return [handler for handler in handlers if type(handler) is logging.StreamHandler]
 
 
 def _configure_warnings() -> None:

@@ -1,6 +1,5 @@
 """From pairs of texts to tokens, truncated where it hurts least, and cached."""
 
-import contextlib
 import hashlib
 import json
 import unicodedata
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import datasets
-import pyarrow
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import tokenizer_fingerprint
@@ -45,8 +43,8 @@ def tokenize_examples(
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key.hexdigest()}.arrow"
-    if (cached := _cached(path, len(examples))) is not None:
-        return cached
+    if path.exists():
+        return datasets.Dataset.from_file(str(path))
 
     def add_tokens(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         inputs, num_truncated = encode_sources(batch["segments"], tokenizer, max_source_length)
@@ -67,18 +65,6 @@ def tokenize_examples(
         cache_file_name=str(path),
         desc=f"tokenizing {examples[0]['split']}",
     )
-
-
-def _cached(path: Path, rows: int) -> datasets.Dataset | None:
-    """The cached tokens, or None. A damaged file is removed."""
-    if not path.exists():
-        return None
-    with contextlib.suppress(pyarrow.ArrowException, OSError):
-        cached = datasets.Dataset.from_file(str(path))
-        if len(cached) == rows:
-            return cached
-    path.unlink(missing_ok=True)
-    return None
 
 
 def digest(data: datasets.Dataset, *columns: str) -> str:

@@ -1,7 +1,5 @@
 """Random projections from few trainable parameters to many: the maps of Intrinsic-SAID."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -67,27 +65,6 @@ class Fastfood(nn.Module):
         return hadamard(x)[: self.out_features]  # (D,)
 
 
-class DenseProjection(nn.Module):
-    """P θ with P (D, d) of normal numbers over √D, for small models: it stores D d numbers.
-
-    Args:
-        in_features: d.
-        out_features: D.
-        seed: Seed of the random numbers, which are not in the state dict.
-    """
-
-    matrix: Tensor
-
-    def __init__(self, in_features: int, out_features: int, seed: int) -> None:
-        super().__init__()
-        with torch.device("cpu"):
-            matrix = torch.randn(out_features, in_features, generator=torch.Generator().manual_seed(seed))
-        self.register_buffer("matrix", matrix / out_features**0.5, persistent=False)  # (D, d)
-
-    def forward(self, theta: Tensor) -> Tensor:
-        return self.matrix.to(theta.dtype) @ theta  # (D,)
-
-
 class Subspace(nn.Module):
     """Δ_i = λ_i P_i θ: the change of each of m weights, from d parameters in all (Aghajanyan et al., 2021).
 
@@ -96,20 +73,17 @@ class Subspace(nn.Module):
     Args:
         dim: d.
         shapes: Shapes of the m weights.
-        projection: Builds P_i from (in_features, out_features, seed).
         seed: Seed of P_0; that of P_i is `seed` + i.
     """
 
-    def __init__(
-        self, dim: int, shapes: list[torch.Size], projection: Callable[[int, int, int], nn.Module], seed: int
-    ) -> None:
+    def __init__(self, dim: int, shapes: list[torch.Size], seed: int) -> None:
         super().__init__()
         self.shapes = shapes
         self.theta = nn.Parameter(torch.zeros(dim - len(shapes)))  # (d − m,)
         self.scale = nn.Parameter(torch.ones(len(shapes)))  # λ: (m,)
         sizes = enumerate(shape.numel() for shape in shapes)
         self.register_load_state_dict_post_hook(lambda module, _: module.cache.clear())
-        self.projections = nn.ModuleList(projection(dim - len(shapes), size, seed + i) for i, size in sizes)
+        self.projections = nn.ModuleList(Fastfood(dim - len(shapes), size, seed + i) for i, size in sizes)
         self.cache: dict[tuple[int, torch.device], Tensor] = {}  # of Δ, while nothing is trained
 
     def forward(self, index: int) -> Tensor:

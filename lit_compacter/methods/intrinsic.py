@@ -2,27 +2,23 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.backbones.t5 import forward_with_weight, weight_hosts
 from lit_compacter.errors import UserError
-from lit_compacter.layers import DenseProjection, Fastfood, Subspace
+from lit_compacter.layers import Subspace
 from lit_compacter.methods.base import Method
-
-PROJECTIONS = {"fastfood": Fastfood, "dense": DenseProjection}
 
 
 @dataclass
 class IntrinsicSAID(Method):
-    """Train d parameters θ and λ: each weight W_i becomes W_i + λ_i P_i θ with a fixed random projection P_i."""
+    """Train d parameters θ and λ: each weight W_i becomes W_i + λ_i P_i θ with a fixed Fastfood projection P_i."""
 
     dim: int = 20_000
     """d, the number of trainable parameters: one λ for each weight tensor, the rest is θ."""
-    projection: Literal["fastfood", "dense"] = "fastfood"
-    """fastfood: O(D log D) time and O(D) memory for D weights. dense: a D × d matrix, for small models only."""
     seed: int = 42
     """Seed of the projections, which are drawn again whenever the model is built."""
 
@@ -30,7 +26,7 @@ class IntrinsicSAID(Method):
         self.check(model)
         weights = list(weight_hosts(model))
         shapes = [weight.shape for weight, _ in weights]
-        subspace = Subspace(self.dim, shapes, PROJECTIONS[self.projection], self.seed)
+        subspace = Subspace(self.dim, shapes, self.seed)
         model.add_module("subspace", subspace)
         for index, (_, hosts) in enumerate(weights):
             for host in hosts:

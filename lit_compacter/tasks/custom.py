@@ -1,9 +1,5 @@
 """A custom task without code: files, a template over their columns, and the column that holds the answer."""
 
-import filecmp
-import warnings
-from pathlib import Path
-
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.sources import Files
 from lit_compacter.errors import UserError
@@ -52,17 +48,6 @@ def custom_task(options: DataOptions) -> Task:
 def first_custom_option(options: DataOptions) -> str | None:
     """The first given option that only custom tasks have."""
     return next((name for name in OPTIONS if getattr(options, name) is not None), None)
-
-
-def warn_of_equal_files(options: DataOptions) -> None:
-    """Warn if the validation file has the training rows."""
-    train, validation = (Path(str(name)) for name in (options.train_file, options.validation_file))
-    if train.is_file() and validation.is_file() and filecmp.cmp(train, validation, shallow=False):
-        warnings.warn(
-            f"data.validation_file {validation} holds the same rows as data.train_file: the score will not show how "
-            "the model does on new rows",
-            stacklevel=2,
-        )
 
 
 def _answer(options: DataOptions) -> Answer:

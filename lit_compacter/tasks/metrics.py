@@ -1,6 +1,5 @@
 """Metrics of generated answers."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +93,6 @@ def _filled(predictions: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
     filled = torch.zeros_like(predictions)
     known = of(predictions[valid])
     if len(known.unique()) > 1:  # else rounding would make the mean of equal numbers differ from them
-        known = _scaled(known)
         filled[valid] = known - known.mean()
     return filled
 
@@ -102,15 +100,8 @@ def _filled(predictions: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
 def _correlation(x: Tensor, y: Tensor) -> Tensor:
     if min(len(x.unique()), len(y.unique())) < 2:
         return torch.tensor(0.0)
-    # Two passes in float64, of numbers around 1: exact for large offsets, and no square overflows or vanishes.
-    x, y = (_scaled(side - side.mean()) for side in map(_scaled, (x, y)))
+    x, y = x - x.mean(), y - y.mean()  # two passes in float64, accurate for large offsets
     return (x @ y / (x.norm() * y.norm())).clamp(-1, 1)
-
-
-def _scaled(x: Tensor) -> Tensor:
-    """Divide by a power of 2, which is exact, so that the largest number is around 1."""
-    _, exponent = math.frexp(x.abs().max().item())
-    return x * 2.0 ** -max(exponent, -1000)
 
 
 def _ranks(x: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """What is too long is cut where it hurts least; tokens are cached by content."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -110,23 +109,6 @@ def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: 
     for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
         tokenize_examples(examples, tokenizer, *lengths)
     assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, None])
-def test_a_cut_cache_is_made_again(
-    share: float | None, tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Within its head or its rows, and where whole rows are lacking."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    first = tokenize_examples([example("0")] * 2, tokenizer, 32, 8).to_list()
-    (path,) = (tmp_path / "lit_compacter").iterdir()
-    if share is not None:
-        os.truncate(path, int(share * path.stat().st_size))
-    else:
-        tokenize_examples([example("0")], tokenizer, 32, 8)
-        (shorter,) = {*path.parent.iterdir()} - {path}
-        shorter.replace(path)
-    assert tokenize_examples([example("0")] * 2, tokenizer, 32, 8).to_list() == first
 
 
 def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,6 @@ from lit_compacter.methods import (
     Peft,
     PromptTuning,
 )
-from lit_compacter.methods.intrinsic import PROJECTIONS
 from tests.models import MODELS, batch, small_t5, t5_base
 
 
@@ -92,7 +91,7 @@ def test_bitfit_at_the_papers_vocabulary() -> None:
 
 def test_intrinsic_said_trains_as_many_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """In T5-base; its projections, which take gigabytes, are left out."""
-    monkeypatch.setitem(PROJECTIONS, "fastfood", lambda few, many, seed: torch.nn.Identity())
+    monkeypatch.setattr("lit_compacter.layers.projection.Fastfood", lambda few, many, seed: torch.nn.Identity())
     model = t5_base()
     IntrinsicSAID().apply(model)
     assert trained(model) == 20_000

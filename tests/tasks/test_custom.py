@@ -203,12 +203,6 @@ def test_mistakes(given: dict[str, Any], stage: str, message: str, tmp_path: Pat
         GlueDataModule(**own(**(files | given))).setup(stage)
 
 
-def test_validation_rows_that_are_the_training_rows(tmp_path: Path) -> None:
-    train, validation = (write(tmp_path / name, ROWS) for name in ("a.jsonl", "b.jsonl"))
-    with pytest.warns(UserWarning, match=r"b\.jsonl holds the same rows as data.train_file: the score will say n"):
-        GlueDataModule(**own(train_file=train, validation_file=validation)).setup("fit")
-
-
 @pytest.mark.usefixtures("_project_root")
 def test_every_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example in configs/, cut short; predict needs no more than the checkpoint and the run's config."""

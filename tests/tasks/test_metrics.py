@@ -108,9 +108,7 @@ def test_numbers_that_do_not_vary_correlate_with_nothing(valid: list[str]) -> No
     assert scores(Number(), ("pearson", "spearman"), predictions, targets)["score"] == 0
 
 
-@pytest.mark.parametrize(
-    ("scale", "offset"), [(1, 0), (1e-4, 1e6), (1e-9, 0), (1e-200, 0), (1e300, 0), (1e-3, -4e9), (-3, 7)]
-)
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (1e-4, 1e6), (1e-9, 0), (1e-3, -4e9), (-3, 7)])
 def test_correlations_at_every_scale(scale: float, offset: float) -> None:
     rng = np.random.default_rng(0)
     x = scale * rng.normal(size=100) + offset
