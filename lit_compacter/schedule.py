@@ -13,7 +13,6 @@ from transformers import get_linear_schedule_with_warmup
 
 from lit_compacter.errors import UserError
 
-PAPER_WARMUP = 500  # optimizer steps, for every task
 Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
 # The share comes first: jsonargparse writes a value as the first type of a union that it fits, and 0.06 as int is 0.
 Warmup: TypeAlias = Share | NonNegativeInt  # type: ignore[valid-type]
@@ -59,10 +58,9 @@ def warn_if_too_long(warmup: int, steps: int, learning_rate: float) -> None:
     """
     if warmup < steps:
         return
-    recipe = ", the paper's recipe for every task" if warmup == PAPER_WARMUP else ""
     reached = learning_rate * (steps - 1) / warmup
     warnings.warn(
-        f"the warm-up has {warmup:,} optimizer steps{recipe}, and this run has {steps:,}: the learning rate only "
+        f"the warm-up has {warmup:,} optimizer steps, and this run has {steps:,}: the learning rate only "
         f"rises, to {reached:.3g} at the last step, and never reaches {learning_rate:g}. Give a share of the run, such "
         "as --model.warmup_steps 0.06, or --config recipes/small.yaml after the task's file",
         stacklevel=3,

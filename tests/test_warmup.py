@@ -41,7 +41,7 @@ def test_the_learning_rate_follows(warmup: float, peak: int) -> None:
 
 def test_a_warmup_that_fills_the_run() -> None:
     says = (
-        r"has 500 optimizer steps, the paper's recipe for every task, and this run has 60: the learning rate only "
+        r"has 500 optimizer steps, and this run has 60: the learning rate only "
         r"rises, to 0\.000354 at the last step, and never reaches 0\.003\. .*--model\.warmup_steps 0\.06, .*small"
     )
     with pytest.warns(UserWarning, match=says):

@@ -104,13 +104,8 @@ def d_model(model: T5ForConditionalGeneration) -> int:
     return int(model.config.d_model)
 
 
-def layer_norms(model: nn.Module) -> Iterator[nn.Module]:
-    """All layer norms, the final ones of the stacks included."""
-    return (module for _, module in named_layer_norms(model))
-
-
 def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """All layer norms with their names."""
+    """All layer norms with their names, the final ones of the stacks included."""
     return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith("LayerNorm"))
 
 

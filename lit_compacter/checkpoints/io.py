@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
-from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata
+from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.utils.atomic import atomic_write
 
@@ -39,12 +39,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if (found := checkpoint[METADATA_KEY].get("format")) != FORMAT:
         raise UserError(f"{path} has format {found}, this version reads format {FORMAT}; use the version that wrote it")
     return checkpoint
-
-
-def read_metadata(path: str | Path) -> Metadata:
-    """How a checkpoint was made. Raises UserError as `read_checkpoint` does."""
-    metadata: Metadata = read_checkpoint(path)[METADATA_KEY]
-    return metadata
 
 
 class AdapterCheckpointIO(TorchCheckpointIO):

@@ -19,7 +19,6 @@ CONFIGS = ROOT / "configs"
 DEFAULTS = CONFIGS / "defaults.yaml"  # read before any --config
 
 METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
-SECTIONS = ("data", "model", "trainer")
 
 
 def find_config(given: str) -> str:
@@ -71,7 +70,7 @@ def read_config(file: str) -> dict[str, Any]:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise UserError(f"{path} holds no options; expected sections such as data: and model:")
-    for name in SECTIONS:
+    for name in ("data", "model", "trainer"):
         if not isinstance(value := config.get(name), dict | None):
             raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
     if path.is_relative_to(CONFIGS):

@@ -12,7 +12,8 @@ from typing import Any
 from jsonargparse import set_parsing_settings
 
 from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
-from lit_compacter.checkpoints.io import read_metadata
+from lit_compacter.checkpoints.format import METADATA_KEY
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
 from lit_compacter.cli import show
 from lit_compacter.cli.cli import CLI, VERBS
@@ -99,7 +100,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
     if replaced := replaced_options(request.configs):
         warnings.warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}", stacklevel=2)
     checkpoint = None if trains else request.find_checkpoint()
-    cli = CLI(verb, request, read_metadata(checkpoint) if checkpoint else None)
+    cli = CLI(verb, request, read_checkpoint(checkpoint)[METADATA_KEY] if checkpoint else None)
     if not (trains or checkpoint):
         raise UserError(f"{verb} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
     check_trainer_options(cli.config.trainer, cli.config_init.trainer, trains)

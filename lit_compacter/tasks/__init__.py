@@ -2,12 +2,11 @@
 
 from lit_compacter.data.options import DataOptions
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.tasks.custom import CUSTOM, custom_task, first_custom_option
+from lit_compacter.tasks.custom import CUSTOM as CUSTOM
+from lit_compacter.tasks.custom import custom_task, first_custom_option
 from lit_compacter.tasks.glue import GLUE_TASKS
 from lit_compacter.tasks.superglue import SUPERGLUE_TASKS
-from lit_compacter.tasks.task import Task
-
-__all__ = ["CUSTOM", "TASKS", "Task", "find_task"]
+from lit_compacter.tasks.task import Task as Task
 
 TASKS: dict[str, Task] = {task.name: task for task in (*GLUE_TASKS, *SUPERGLUE_TASKS)}
 

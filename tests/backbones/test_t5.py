@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_compacter.backbones.t5 import attach, layer_norms, sites
+from lit_compacter.backbones.t5 import attach, named_layer_norms, sites
 from tests.models import VERSIONS, batch, small_t5
 
 
@@ -63,4 +63,4 @@ def test_a_place_is_taken_once() -> None:
 
 
 def test_layer_norms_include_the_final_ones() -> None:
-    assert len(list(layer_norms(small_t5()))) == 2 * 2 + 2 * 3 + 2
+    assert len(list(named_layer_norms(small_t5()))) == 2 * 2 + 2 * 3 + 2
