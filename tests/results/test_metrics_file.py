@@ -30,7 +30,7 @@ def test_other_results_stand_under_a_key_of_their_own(trained: Path, tmp_path: P
     main(cb)
     main(cb)
     main(command("validate", trained.parent, *same))
-    main(command("test", trained.parent, *same, "--trainer.limit_test_batches=1"))
+    main(command("test", trained.parent, *same, "--trainer.limit_test_batches=3"))
     found = metrics(trained)
     others = found.pop("evaluations")
     assert found == own
@@ -41,7 +41,7 @@ def test_other_results_stand_under_a_key_of_their_own(trained: Path, tmp_path: P
         ("test", "rte", "test", "best.ckpt"),
     ]
     assert others[0]["data"]["validation"]["data_dir"] == str(tmp_path) and others[0]["date"].startswith("20")
-    assert others[0]["metrics"]["val/macro_f1"] == 0 and others[2]["data"]["test"]["limit_test_batches"] == 1
+    assert others[0]["metrics"]["val/macro_f1"] == 0 and others[2]["data"]["test"]["limit_test_batches"] == 3
 
     main(command("test", trained.parent, *same))
     assert metrics(trained).keys() == {*own, "test/accuracy", "test/score", "test/invalid", "evaluations"}
