@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-# Run by its path, as Lightning does to launch further processes, Python puts this folder first on sys.path, where its
-# modules would hide others of the same names.
-sys.path = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
+# Lightning launches further processes with this file's path, for which Python puts this folder first on sys.path, where
+# its modules would hide others of the same names.
+PACKAGE = Path(__file__).resolve().parent
+sys.path = [str(PACKAGE.parent) if Path(path).resolve() == PACKAGE else path for path in sys.path]
 
 from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
 
