@@ -24,7 +24,7 @@ from tests.models import MODELS, UNTIED, batch, small_t5
 FILES = METHOD_NAMES
 # What the sizes of T5-base become in a model of width 32 with two blocks.
 SMALL = {"reduction_factor": 4, "layers": (1,), "phm_dim": 4, "length": 5, "dim": 300}
-EXACT = {"bitfit", "full", "layer_norms", "intrinsic_said", "lora", "ia3"}  # change nothing before training
+# Before training a method changes nothing, but for these, which change the output little or much.
 NEAR = {"adapter", "adapter_drop", "compacter", "compacter_pp", "pfeiffer", "phm_adapter"}
 FREE = {"prompt_random", "prompt_tokens", "low_rank"}  # a prompt is read; the reference's low-rank factors start large
 
@@ -82,10 +82,6 @@ def logits(model: torch.nn.Module) -> Tensor:
         return model.eval()(**batch()).logits
 
 
-def test_every_file_is_classified() -> None:
-    assert set(FILES) == EXACT | NEAR | FREE
-
-
 def test_output_layers_are_tied_as_in_the_published_models() -> None:
     tied = {kind: (model := small_t5(kind)).lm_head.weight is model.shared.weight for kind in MODELS}
     assert {kind for kind, is_tied in tied.items() if not is_tied} == UNTIED
@@ -122,7 +118,7 @@ def test_save_and_load(file: str, kind: str, tmp_path: Path) -> None:
 def test_at_the_beginning(file: str, kind: str) -> None:
     before = logits(small_t5(kind, dropout_rate=0.0))
     distance = (logits(changed(file, kind)[0]) - before).abs().max()
-    limit = 0.0 if file in EXACT else 0.05 * before.abs().max().item()
+    limit = 0.05 * before.abs().max().item() if file in NEAR | FREE else 0.0
     assert distance.item() > limit if file in FREE else distance.item() <= limit
 
 
