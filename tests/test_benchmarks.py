@@ -195,6 +195,7 @@ def test_the_methods_file_wins_over_configs_and_loses_to_options() -> None:
     assert methods.with_method("x", ["--run_name=a"]) == ["--config", "x", "--run_name=a"]
 
 
+@pytest.mark.soak
 def test_what_could_not_be_measured_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The methods of T5-base's sizes that do not fit the smallest model."""
     monkeypatch.setattr(sys, "argv", ["efficiency", *SMALL, f"--out={tmp_path}", "--methods", "full", "adapter_drop"])

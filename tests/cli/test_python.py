@@ -72,6 +72,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak
 def test_runs_of_two_processes_then_of_one(tmp_path: Path) -> None:
     """Each run has its own folder, and the last one does not wait for the processes of the others."""
     script = tmp_path / "script.py"
