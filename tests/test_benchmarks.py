@@ -20,6 +20,7 @@ def never(*_: object) -> str:
     raise AssertionError("measured again")
 
 
+@pytest.mark.soak
 def test_efficiency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     start = ["efficiency", f"--out={tmp_path}", *SMALL, "--methods", "full", "layer_norms"]
     monkeypatch.setattr(sys, "argv", start)

@@ -162,8 +162,8 @@ def test_bf16(file: str, kind: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained(model).values())
 
 
-# Seconds each, so one of each way to hang on a model is quick.
-@cross(lambda file, kind: kind == "v1.0" and file in {"compacter", "adapter", "bitfit", "prompt_random"})
+# Ten seconds each, so one of each way to attach to a model is enough.
+@cross(lambda file, kind: kind == "v1.0" and file in {"compacter", "prompt_random"})
 def test_compiled(file: str, kind: str) -> None:
     model, _ = changed(file, kind)
     expected = model(**batch()).loss
