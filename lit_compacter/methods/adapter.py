@@ -34,6 +34,9 @@ class Adapter(Method):
     stacks: tuple[Stack, ...] = STACKS
     """Encoder, decoder or both."""
 
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:
+        self.apply(skeleton)
+
     def inject(self, model: T5ForConditionalGeneration) -> None:
         self.check_sites(model)
         bottleneck = self.bottleneck(d_model(model))

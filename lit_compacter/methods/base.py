@@ -26,16 +26,15 @@ class Method(ABC):
         if not any(parameter.numel() for parameter in model.parameters() if parameter.requires_grad):
             raise UserError(f"method {type(self).__name__} with these options trains nothing: {self}")
 
-    def check(self, skeleton: T5ForConditionalGeneration) -> None:
-        """Check the options before any weights are loaded.
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:  # noqa: B027  # optional
+        """Check the options before weights and data are loaded. Default: `apply` alone checks them.
 
         Args:
-            skeleton: The model on the meta device; it may be changed.
+            skeleton: The model on the meta device, without values; it may be changed.
 
         Raises:
-            UserError: As `apply`.
+            UserError: The options do not fit the model.
         """
-        self.apply(skeleton)
 
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:

@@ -1,12 +1,15 @@
 """Methods of the PEFT library that change a model in place, such as LoRA and IA³."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods.base import Method
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 OWN_LOOP = ("ADALORA", "POLY")  # need extra calls or inputs at each step
 NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name
@@ -19,9 +22,21 @@ class Peft(Method):
     config: dict[str, Any] = field(default_factory=lambda: {"peft_type": "LORA", "target_modules": ["q", "v"]})
     """PEFT's config with its `peft_type`, such as {peft_type: LORA, r: 8, target_modules: [q, v]}."""
 
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:
+        self.make_config()  # without injection: some initializations need the weights
+
     def inject(self, model: T5ForConditionalGeneration) -> None:
+        config = self.make_config()
+        from peft import inject_adapter_in_model
+
         try:
-            from peft import inject_adapter_in_model
+            inject_adapter_in_model(config, model)
+        except Exception as error:  # PEFT's tuners raise many types
+            raise UserError(f"model.method.config: {first_line(error)}") from error
+
+    def make_config(self) -> "PeftConfig":
+        """PEFT's config object. Raises UserError if PEFT is not installed or refuses the options."""
+        try:
             from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
         except ImportError as error:
             raise UserError("method Peft needs the library peft: pip install 'lit-compacter[peft]'") from error
@@ -32,11 +47,11 @@ class Peft(Method):
             raise UserError(f"model.method.config.peft_type is {kind!r}; expected one of {', '.join(kinds)}")
         if named := [option for option in NAMES_CODE if option in options]:
             raise UserError(
-                f"model.method.config.{named[0]} names a module to import, for models that are no T5: leave it"
+                f"model.method.config.{named[0]} names a module to import, for models that are not a T5: omit it"
             )
         try:
-            inject_adapter_in_model(kinds[kind](task_type="SEQ_2_SEQ_LM", **options), model)
-        except Exception as error:  # PEFT raises whatever its many tuners stumble over
+            return kinds[kind](task_type="SEQ_2_SEQ_LM", **options)
+        except Exception as error:  # PEFT's configs raise many types
             raise UserError(f"model.method.config: {first_line(error)}") from error
 
     def summary_group(self, name: str) -> str:

@@ -25,6 +25,9 @@ class PromptTuning(Method):
     init: Literal["random", "tokens"] = "random"
     """random: uniform in ±0.5. tokens: pretrained embeddings of tokens drawn among the 5,000 most common."""
 
+    def check(self, skeleton: T5ForConditionalGeneration) -> None:
+        self.apply(skeleton)
+
     def inject(self, model: T5ForConditionalGeneration) -> None:
         if not 1 <= self.length <= MAX_LENGTH:
             raise UserError(f"model.method.length is {self.length}; expected 1 to {MAX_LENGTH} vectors")

@@ -51,6 +51,10 @@ MISTAKES = {
     "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
     "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
     "phm_dim does not divide": (["--model.method.phm_dim=5"], "phm_dim 5 does not divide both the model dimension 128"),
+    "a method's option, before data is read": (
+        ["--model.method.phm_dim=5", "--data.data_dir=/nowhere"],
+        "phm_dim 5 does not divide",
+    ),
     "batch_size -1": (["--data.batch_size=-1"], "data.batch_size is -1; expected a whole number above 0"),
     "batch_size 0": (["--data.batch_size=0"], "data.batch_size is 0; expected a whole number above 0"),
     "max_source_length 0": (

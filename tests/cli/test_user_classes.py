@@ -27,7 +27,9 @@ class OneNorm(Method):
     stack: str = "decoder"
 
     def inject(self, model):
-        getattr(model, self.stack).final_layer_norm.weight.requires_grad_(True)
+        weight = getattr(model, self.stack).final_layer_norm.weight
+        assert weight.sum().item() > 0  # a method may read the weights
+        weight.requires_grad_(True)
 
 
 class Shouting(GlueDataModule):
