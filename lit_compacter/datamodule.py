@@ -26,7 +26,7 @@ from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.splits import LoadSplit, SplitName, shuffled
 
-SPLITS: dict[str | None, tuple[str, ...]] = {
+SPLITS: dict[str, tuple[str, ...]] = {
     "fit": ("train", "validation"),
     "validate": ("validation",),
     "test": ("test",),
@@ -72,10 +72,10 @@ class GlueDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Download and tokenize once per machine; `setup` finds the result in the cache."""
-        assert self.trainer is not None
+        assert self.trainer is not None and self.trainer.state.fn is not None
         self.setup(self.trainer.state.fn)
 
-    def setup(self, stage: str | None) -> None:
+    def setup(self, stage: str) -> None:
         """Load what the stage needs: fit (train, validation), validate, test or predict (the official test set)."""
         self.prepare_split(*SPLITS[stage])
 

@@ -245,7 +245,7 @@ class T5Module(LightningModule):
         return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in self.saved_names}
 
     def checkpoint_metadata(self) -> Metadata:
-        """How the checkpoint was made; it describes and never configures."""
+        """How the checkpoint was made."""
         return {
             "format": FORMAT,
             "method": name_of(type(self.method)),
@@ -275,4 +275,5 @@ class T5Module(LightningModule):
         if resume:
             set_optimizer_options(checkpoint, self.learning_rate, self.weight_decay)
             # Lightning saves this state, but does not pass it to loaders that were made to count the optimizer steps.
-            (self._data.resumed,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+            states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader")
+            self._data.resumed = states[0] if states else None  # the user's own loader may have none

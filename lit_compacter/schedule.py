@@ -94,8 +94,8 @@ def align_with_run(schedule: LambdaLR, trainer: Trainer, batches: int) -> None:
     """Move a resumed schedule so that it ends with the run.
 
     The schedule's state counts the steps of the run that was stopped. Another batch size, number of processes,
-    accumulation, `max_epochs`, `max_steps` or `limit_train_batches` changes the number of steps. If nothing has
-    changed, the schedule is not touched.
+    accumulation, `max_epochs`, `max_steps` or `limit_train_batches` changes the number of steps, and `warmup_steps` the
+    rate. If nothing has changed, the schedule is not touched.
 
     Args:
         schedule: As restored from the checkpoint.
@@ -111,8 +111,8 @@ def align_with_run(schedule: LambdaLR, trainer: Trainer, batches: int) -> None:
     schedule.last_epoch = step - 1
     schedule.step()
     warnings.warn(
-        f"the number of optimizer steps in the run has changed since the checkpoint, to {int(total):,}, of which "
-        f"{int(left):,} are left: the learning rate continues at that point of its schedule, {rate:.3g}",
+        f"the learning rate's schedule differs from the checkpoint's: it continues at {rate:.3g}, with {int(left):,} "
+        f"of {int(total):,} optimizer steps left",
         stacklevel=2,
     )
 

@@ -185,6 +185,15 @@ def test_what_a_later_file_replaces_is_said(capsys: pytest.CaptureFixture[str], 
     ]
 
 
+def test_the_command_line_wins_wherever_it_stands() -> None:
+    options = ["--model.learning_rate=1e-4", "--ckpt_path=best"]
+    configs = ["--config", "rte.yaml", "-c", "methods/adapter.yaml"]
+    for words in ([*options, *configs], [*configs, *options], [*configs[:2], *options, *configs[2:]]):
+        request = Request.read(words)
+        assert request.args == ["--config", "rte.yaml", "--config", "methods/adapter.yaml", *options]
+        assert request.get("model.learning_rate") == "1e-4"
+
+
 def test_help_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--help"], ["fit", "--help"], ["--version"]):
         with pytest.raises(SystemExit) as stopped:

@@ -1,4 +1,4 @@
-"""A resumed run whose number of optimizer steps has changed goes on at its share of the schedule."""
+"""A resumed run whose number of optimizer steps has changed continues at its share of the schedule."""
 
 import shutil
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_a_resumed_run_decays_to_its_end(change: str, left: int, half: Path, tmp
     before = learning_rates(half)
     assert len(before) == 16 and before[-1] == pytest.approx(0.01 * 17 / 32)
     shutil.copytree(half, tmp_path / "run")
-    with pytest.warns(UserWarning, match=f"has changed since the checkpoint, to .*, of which {left} are left"):
+    with pytest.warns(UserWarning, match=f"with {left} of .* optimizer steps left"):
         main(command("fit", tmp_path, *OPTIONS, change, "--ckpt_path=last"))
     after = learning_rates(tmp_path / "run")[len(before) :]
     total = {"--trainer.max_epochs=6": 48, "--trainer.max_steps=24": 24, CHANGES[2].values[0]: 24}.get(change, 16)

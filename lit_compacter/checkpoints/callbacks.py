@@ -1,4 +1,4 @@
-"""When checkpoints are written: the best one, the last one, and one more before a job is taken away."""
+"""When checkpoints are written: the best one, the last one, and one when the run is told to stop."""
 
 import shutil
 import signal
@@ -99,6 +99,7 @@ class LastCheckpoint(Checkpoint):
         self.signal: signal.Signals | None = None
         self.has_trained = False  # since this start of the run
         self.step = 0  # optimizer steps after the previous batch
+        self.is_mid_step = False  # whether gradients are being accumulated
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
@@ -112,8 +113,8 @@ class LastCheckpoint(Checkpoint):
         if not self.has_trained:
             warnings.warn(
                 f"nothing was trained: the checkpoint is at optimizer step {trainer.global_step}, where the run ends; "
-                "to train on, raise what has ended it: --trainer.max_epochs, max_steps, max_time (of all starts "
-                "together), or the patience of EarlyStopping",
+                "to train on, raise what has ended it: --trainer.max_epochs, max_steps, max_time (the total over "
+                "all starts), or the patience of EarlyStopping",
                 stacklevel=2,
             )
 
@@ -126,23 +127,26 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step == self.step:  # gradients are being accumulated
+        self.is_mid_step = trainer.global_step == self.step  # gradients are being accumulated
+        if self.is_mid_step:
             return
         self.step, self.has_trained = trainer.global_step, True
         if trainer.is_last_batch or _validates_next(trainer, batch_idx):
             return
         stop = self._stop_requested(trainer)
-        if stop or self.step % self.every_n_steps == 0:
+        ends = trainer.should_stop or self.step == trainer.max_steps  # in the middle of an epoch
+        if stop or ends or self.step % self.every_n_steps == 0:
             trainer.save_checkpoint(self.path, weights_only=False)
         if stop:
             self._exit(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking and not trainer.is_last_batch:
+        if not (trainer.sanity_checking or trainer.is_last_batch or self.is_mid_step):
             self._save_and_stop_if_requested(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save_and_stop_if_requested(trainer)
+        if trainer.is_last_batch:  # else the run ends in the middle of an epoch, where the last step has saved
+            self._save_and_stop_if_requested(trainer)
 
     def _save_and_stop_if_requested(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
@@ -166,8 +170,11 @@ class LastCheckpoint(Checkpoint):
 
 
 def _validates_next(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a validation follows this batch, in an epoch that has one."""
-    batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    """Whether a validation follows this batch."""
+    every = trainer.check_val_every_n_epoch
+    if not trainer.enable_validation or (every is not None and (trainer.current_epoch + 1) % every):
+        return False
+    batches = trainer.fit_loop.total_batch_idx if every is None else batch_idx
     return trainer.val_check_batch is not None and (batches + 1) % trainer.val_check_batch == 0
 
 

@@ -1,7 +1,8 @@
 """What a checkpoint holds.
 
 It is Lightning's (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only what the method
-added or trains, and the plain `lit_compacter` entry describes how it was made. Nothing in it configures a run.
+added or trains, and the plain `lit_compacter` entry describes how it was made. Evaluation uses that entry for defaults;
+it never decides what is imported.
 """
 
 from collections.abc import Iterable

@@ -23,7 +23,7 @@ VERBS = {
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
     "predict": "Write a checkpoint's answers to predictions.jsonl and to the files that the leaderboard takes.",
-    "show": "Print examples of a task as text pairs, and what of them a model does not see; nothing is trained.",
+    "show": "Print examples of a task as text pairs, and which parts of them the model does not see.",
 }
 
 
@@ -81,7 +81,7 @@ class CLI(LightningCLI):
             type=str | None,
             default=None,
             help="Checkpoint to resume from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. If "
-            "there is no last yet, fit starts a new run.",
+            "last.ckpt does not exist yet, fit starts a new run.",
         )
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
@@ -120,7 +120,7 @@ class CLI(LightningCLI):
         except ValueError as error:  # jsonargparse's, on a class of the user's choice
             text = " ".join(str(error).split())
             told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
-            raise UserError(f"trainer: {told[0] if told else first_line(error)}") from error
+            raise UserError(told[0] if told else first_line(error)) from error
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 
     def open_run_dir(self) -> contextlib.AbstractContextManager[RunDir | None]:

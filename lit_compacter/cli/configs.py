@@ -14,7 +14,7 @@ from lit_compacter.methods import METHODS, Method
 from lit_compacter.tasks.custom import OPTIONS as CUSTOM_OPTIONS
 
 SHARE = Path(__file__).parents[1] / "share"  # where an installed package keeps configs/ and data/
-ROOT = SHARE if SHARE.is_dir() else Path(__file__).parents[2]  # else a clone has them at its top level
+ROOT = (SHARE if SHARE.is_dir() else Path(__file__).parents[2]).resolve()  # else a clone has them at its top level
 CONFIGS = ROOT / "configs"
 DEFAULTS = CONFIGS / "defaults.yaml"  # read before any --config
 
@@ -73,7 +73,7 @@ def read_config(file: str) -> dict[str, Any]:
     for name in ("data", "model", "trainer"):
         if not isinstance(value := config.get(name), dict | None):
             raise UserError(f"{path}: {name} is {value}; expected its options, indented under it")
-    if path.is_relative_to(CONFIGS):
+    if path.resolve().is_relative_to(CONFIGS):
         for options in filter(None, (config.get(name) for name in ("data", "model"))):
             options |= {name: str(ROOT / value) for name, value in options.items() if str(value).startswith("data/")}
     return config

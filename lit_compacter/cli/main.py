@@ -78,10 +78,12 @@ def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
         for verb, description in VERBS.items():
             verbs.add_parser(verb, help=description)
         parser.parse_args([first])
-    if not first or (first.startswith("-") and first not in VERBS):
+    if not first or first.startswith("-"):
         raise UserError(f"no verb is given; {example}")
     if first not in VERBS:
-        raise UserError(f"{first!r} is none of {', '.join(VERBS)}{did_you_mean(first, VERBS)}; {example}")
+        raise UserError(
+            f"unknown verb {first!r}; expected one of {', '.join(VERBS)}{did_you_mean(first, VERBS)}; {example}"
+        )
     return first, list(words[1:])
 
 

@@ -1,4 +1,4 @@
-"""What the user has asked for, before it is parsed: the verb, config files, the command line and own classes."""
+"""What the user has asked for, before jsonargparse parses it: the command line, config files and own classes."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,9 @@ class Request:
         """
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("-c", "--config", action="append", default=[])
-        paths = [find_config(name) for name in parser.parse_known_args(args)[0].config]
+        parsed, rest = parser.parse_known_args(args)
+        args = [*(word for name in parsed.config for word in ("--config", name)), *rest]  # the command line wins
+        paths = [find_config(name) for name in parsed.config]
         contents = [read_config(path) for path in paths]
         args, named = split_class_options(args)
         configs = {display_name(p): flatten(without_classes(c)) for p, c in zip(paths, contents, strict=True)}
@@ -80,6 +82,8 @@ def parse_options(args: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse_value(value: str | None) -> Any:
+    if value == "null":
+        return None
     try:
         return yaml.safe_load(value) if value and value[0] in "{[" else value
     except yaml.YAMLError:

@@ -47,14 +47,14 @@ REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
     SpikeDetection: "cannot read its own state back, so no checkpoint could be resumed; training that diverges stops "
     "by itself, and --trainer.gradient_clip_val bounds each step",
     OnExceptionCheckpoint: MID_STEP,
-    CheckpointIO: "would replace the writer of adapter checkpoints, which writes atomically; leave it",
+    CheckpointIO: "would replace the writer of adapter checkpoints, which writes atomically; remove it",
     BitsandbytesPrecision: "quantizes all linear layers, the trained ones included; use --trainer.precision bf16-mixed",
 }
 REFUSED_OPTIONS = {
     "overfit_batches": "replaces our samplers: use --trainer.limit_train_batches instead",
-    "use_distributed_sampler": "true replaces our samplers, which divide the rows: leave it false",
-    "barebones": "keeps no logs and no checkpoints: leave it",
-    "model_registry": "uploads nothing here, because checkpoints stay in the run folder: leave it",
+    "use_distributed_sampler": "true replaces our samplers, which divide the rows: set it to false",
+    "barebones": "keeps no logs and no checkpoints: remove it",
+    "model_registry": "uploads nothing here, because checkpoints stay in the run folder: remove it",
 }
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
 

@@ -80,10 +80,10 @@ class ResumableLoader:
         changed = f"the training rows have changed since the checkpoint ({rows:,} rows then, {len(self.data):,} now)"
         if mid_epoch:
             raise UserError(
-                f"{changed}, which is from the middle of an epoch: some would be trained on twice and some never. Give "
-                "the rows of then, a checkpoint from the end of an epoch, or another --run_name to start a new run"
+                f"{changed}, which is from the middle of an epoch: some would be trained on twice and some never. Use "
+                "the original rows, a checkpoint from the end of an epoch, or another --run_name to start a new run"
             )
-        warnings.warn(f"{changed}; training continues with the present ones", stacklevel=2)
+        warnings.warn(f"{changed}; training continues with the current rows", stacklevel=2)
 
     @cached_property
     def digest(self) -> str:

@@ -140,7 +140,7 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
         if command := _next_command(trainer, run_dir):
             console.print(command, soft_wrap=True)
     if not record_result(run_dir.path, describe_evaluation(trainer, verb, run_dir.path, checkpoint), metrics):
-        console.print(f"not of the run's own task, data and checkpoint: see {EVALUATIONS} in metrics.json")
+        console.print(f"of another task, data or checkpoint than the run's own: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {run_dir.path}", soft_wrap=True)
     return metrics
 

@@ -63,7 +63,8 @@ def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterat
             raise
         raise UserError(
             f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
-            "lower one; in training, trainer.accumulate_grad_batches makes up for a smaller batch"
+            "lower one (trainer.accumulate_grad_batches makes up for a smaller batch), give "
+            "--model.gradient_checkpointing true, or a smaller --model.model_name"
         ) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 
 from lit_compacter.errors import UserError, first_line
-from lit_compacter.runtime.signals import Stopped, set_stop_handler, stop_at_once
+from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 
 ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
 JOIN_TIMEOUT_S = 3  # for which a process waits for those that it has launched
@@ -44,8 +45,8 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
         strategy: The value of `trainer.strategy` in the config.
 
     Raises:
-        UserError: The strategy is not supported, the trainer does not know of some processes, or nobody starts those of
-            the other machines.
+        UserError: The strategy is not supported, the trainer does not know of some processes, or nothing starts the
+            processes on the other machines.
     """
     forks = isinstance(strategy, str) and strategy.endswith(FORKING)
     if forks or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
@@ -76,8 +77,8 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
 class StopTogether(Callback):
     """Stops all processes of a run together.
 
-    Replaces Lightning's SIGTERM handler, which evaluation ignores. A process that stops, or that ends with a user's
-    mistake, ends those that it has launched, which would wait for it otherwise.
+    Replaces Lightning's SIGTERM handler, which evaluation ignores. A process that stops or fails ends those that it has
+    launched, which would wait for it otherwise.
     """
 
     def _set_handler(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +91,8 @@ class StopTogether(Callback):
     on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _set_handler
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if not isinstance(exception, UserError | Stopped):  # as of a lost connection, after which all end
+        # A lost connection (gloo: a RuntimeError) ends every process, and the one that failed must still say why.
+        if type(exception) is RuntimeError or isinstance(exception, torch.distributed.DistError):
             return
         launched: list[subprocess.Popen[bytes]] = getattr(trainer.strategy.launcher, "procs", [])
         for process in launched:

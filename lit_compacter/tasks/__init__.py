@@ -15,7 +15,7 @@ def find_task(options: DataOptions) -> Task:
     """The task that the options name.
 
     Raises:
-        UserError: There is none of that name, and the message proposes the nearest; or an option does not fit it.
+        UserError: No task has that name (the message suggests the closest), or an option does not fit it.
     """
     name = options.task
     if name == CUSTOM:

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: nobody finds half of one under its name."""
+"""Atomic file writes: a file is either complete or absent."""
 
 import contextlib
 from collections.abc import Iterator

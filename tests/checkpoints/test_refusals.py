@@ -139,6 +139,32 @@ def test_a_run_that_is_over_is_not_trained(trained: Path) -> None:
         main(command("fit", trained.parent, "--run_name=first", "--ckpt_path=last"))
 
 
+def test_a_run_that_ended_in_the_middle_of_an_epoch_trains_all_of_it(tmp_path: Path) -> None:
+    options = ["--run_name=run", "--trainer.max_epochs=2", "--trainer.limit_train_batches=4", "--ckpt_path=last"]
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    main(command("fit", tmp_path, *options, "--trainer.max_steps=3"))
+    state = read_checkpoint(last)
+    (loader,) = state["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert (state["global_step"], loader["epoch"], loader["num_yielded"]) == (3, 0, 3)
+    main(command("fit", tmp_path, *options))
+    assert read_checkpoint(last)["global_step"] == 8
+
+
+def test_no_checkpoint_while_gradients_are_accumulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The validation after batch 3 comes between two batches of an optimizer step: the run stops after that step."""
+    options = [
+        "--trainer.limit_train_batches=6",
+        "--trainer.accumulate_grad_batches=2",
+        "--trainer.val_check_interval=3",
+    ]
+    send_signal(monkeypatch, "validation_step", signal.SIGUSR1)
+    with pytest.raises(SystemExit):
+        main(command("fit", tmp_path, "--run_name=run", *options))
+    state = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
+    (loader,) = state["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert (state["global_step"], loader["num_yielded"]) == (2, 4)
+
+
 def test_a_run_that_was_stopped_early_goes_on_with_more_patience(tmp_path: Path) -> None:
     def fit(callback: str, *more: str) -> int:
         options = ["--run_name=run", "--trainer.max_epochs=6", "--ckpt_path=last", "--data.max_train_samples=64", *more]

@@ -42,7 +42,7 @@ MISTAKES = {
         ["--trainer.callbacks+={class_path: EarlyStopping, init_args: {monitr: val/score}}"],
         "trainer.callbacks: EarlyStopping has no option 'monitr'; did you mean 'monitor'?",
     ),
-    "another sampler": (["--trainer.use_distributed_sampler=true"], "which divide the rows: leave it false"),
+    "another sampler": (["--trainer.use_distributed_sampler=true"], "which divide the rows: set it to false"),
     "unknown method": (["--model.method=Compactor"], "the methods are Adapter, BitFit"),
     "another method's option": (
         ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
@@ -108,7 +108,7 @@ MISTAKES = {
     "a list in place of a class": (["--trainer.plugins=[1]"], "a CheckpointIO, a LayerSync"),
     "an option that a callback refuses": (
         ["--trainer.callbacks={class_path: EarlyStopping, init_args: {monitor: val/score, mode: up}}"],
-        "trainer: `mode` can be min, max, got up",
+        "`mode` can be min, max, got up",
     ),
     "the folder above": (["--run_name=.."], "--run_name '..' is not a folder name"),
     "validation by the minute": (["--trainer.val_check_interval={minutes: 1}"], "{'minutes': 1}; expected batches"),
@@ -126,7 +126,7 @@ def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.Cap
 def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "for example: lit-compacter fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
     message = error(capsys, "fti")
-    assert "'fti' is none of fit, validate, test, predict, show; did you mean 'fit'?" in message
+    assert "unknown verb 'fti'; expected one of fit, validate, test, predict, show; did you mean 'fit'?" in message
 
 
 def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:
