@@ -20,6 +20,7 @@ def metrics(folder: Path) -> dict[str, float]:
     return json.loads((folder / "metrics.json").read_text())  # type: ignore[no-any-return]
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("_project_root")
 def test_compacter_learns_on_the_pretrained_backbone_only(tmp_path: Path) -> None:
     random = ["--model.pretrained=false", "--trainer.max_epochs=2"]  # it stays by chance in all ten: README's table

@@ -54,7 +54,7 @@ PROCESSES = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size
 SHARDED = ["--trainer.devices=2", "--trainer.strategy=sharded", "--data.batch_size=16"]
 MIDDLE = [
     pytest.param([], id="plain", marks=pytest.mark.soak),
-    pytest.param(VALIDATIONS, id="validations"),
+    pytest.param(VALIDATIONS, id="validations", marks=pytest.mark.soak),
     pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
     pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
     pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
@@ -191,6 +191,7 @@ def test_the_command_line_wins_over_the_optimizers_state(tmp_path: Path) -> None
     assert state["lr_schedulers"][0]["base_lrs"] == [1e-4]
 
 
+@pytest.mark.soak
 def test_two_starts_at_once_have_a_folder_each(tmp_path: Path) -> None:
     arguments = [word for word in command(tmp_path, "", "--trainer.max_epochs=1") if not word.startswith("--run_name")]
     for process in [start(arguments), start(arguments)]:
