@@ -109,7 +109,8 @@ class T5Module(LightningModule):
         self.method.apply(model)
         model.train()  # from_pretrained returns it in eval mode, without dropout
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable()
+            # transformers renames the method within 5.x
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         self.saved_names = {f"model.{name}" for name in names_to_save(model, base)}
         self.model = model
         # Every process builds the same frozen tensors: only what is trained is communicated.
