@@ -13,5 +13,11 @@ from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
 with handle_stop_signals():  # the next import takes seconds, in which a run can be told to stop too
     from lit_compacter.cli.main import main as main
 
+
+def console_script() -> None:
+    """The command `lit-compacter`, whose exit code would be what `main` returns."""
+    main()
+
+
 if __name__ == "__main__":
     main()
