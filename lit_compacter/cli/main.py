@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
-
 from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
@@ -97,7 +95,6 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
     Returns:
         The final metrics.
     """
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     request, trains = Request.read(args), verb == "fit"
     if replaced := replaced_options(request.configs):
         warnings.warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}", stacklevel=2)

@@ -4,7 +4,7 @@ from enum import Enum
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, Namespace
+from jsonargparse import ActionConfigFile, Namespace, set_parsing_settings
 from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.cli.configs import display_name, find_config, read_config
@@ -46,6 +46,7 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
         self.request = request
         if request is not None:
+            set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help of dataclass fields
             self.add_argument(
                 "-c",
                 "--config",

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from jsonargparse import set_parsing_settings
 
 from lit_compacter.cli.main import main
 from tests.conftest import TINY
@@ -53,6 +54,14 @@ def test_mistakes(args: list[str], message: str, capsys: pytest.CaptureFixture[s
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+@pytest.mark.usefixtures("_project_root")
+def test_help_explains_the_options_of_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    set_parsing_settings(docstring_parse_attribute_docstrings=False)  # which an earlier test may have left
+    with pytest.raises(SystemExit):
+        main(["show", "--help"])
+    assert "Longest input in tokens" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.usefixtures("_project_root")
