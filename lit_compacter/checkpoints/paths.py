@@ -8,12 +8,20 @@ CHECKPOINTS = "checkpoints"  # the folder in the run directory
 BEST, LAST = "best.ckpt", "last.ckpt"
 
 
-def find_checkpoint(given: str | None, run_dir: Path | None, may_start_new: bool) -> str | None:
+def runs_dir(default_root_dir: str | None) -> Path:
+    """The directory of all runs: `trainer.default_root_dir`, or the working directory for None."""
+    return Path(default_root_dir or ".")
+
+
+def find_checkpoint(
+    given: str | None, default_root_dir: str | None, run_name: str | None, may_start_new: bool = False
+) -> str | None:
     """The file that `--ckpt_path` means: a path, or `best` or `last` of the run's own directory.
 
     Args:
         given: The option's value.
-        run_dir: The run's directory, if `--run_name` names one.
+        default_root_dir: The value of `trainer.default_root_dir`.
+        run_name: The value of `--run_name`.
         may_start_new: Whether `last` may be absent, so that one command serves the first start and every restart.
 
     Returns:
@@ -28,9 +36,9 @@ def find_checkpoint(given: str | None, run_dir: Path | None, may_start_new: bool
         raise UserError(f"--ckpt_path {given} is a URL; download the file, then give its path")
     path = Path(given)
     if given in ("best", "last"):
-        if run_dir is None:
+        if not run_name:
             raise UserError(f"--ckpt_path {given} is a checkpoint of the run's own folder: it needs --run_name")
-        path = run_dir / CHECKPOINTS / f"{given}.ckpt"
+        path = runs_dir(default_root_dir) / run_name / CHECKPOINTS / f"{given}.ckpt"
         if given == "last" and may_start_new and not path.exists():
             return None
     if not path.is_file():

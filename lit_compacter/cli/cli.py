@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -10,6 +9,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_compacter.checkpoints.format import Metadata
+from lit_compacter.checkpoints.paths import find_checkpoint, runs_dir
 from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
 from lit_compacter.cli.parser import LINKS, Parser
 from lit_compacter.cli.request import Request, class_path
@@ -119,8 +119,8 @@ class CLI(LightningCLI):
             raise
         except ValueError as error:  # jsonargparse's, on a class of the user's choice
             text = " ".join(str(error).split())
-            told = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
-            raise UserError(told[0] if told else first_line(error)) from error
+            found = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
+            raise UserError(found[0] if found else first_line(error)) from error
         self.datamodule, self.model = self.config_init.data, self.config_init.model
 
     def open_run_dir(self) -> contextlib.AbstractContextManager[RunDir | None]:
@@ -128,8 +128,13 @@ class CLI(LightningCLI):
         options = self.config.trainer
         if options.fast_dev_run:
             return contextlib.nullcontext()
-        root, task = Path(options.default_root_dir or "."), self.datamodule.task.name
+        root, task = runs_dir(options.default_root_dir), self.datamodule.task.name
         return RunDir(root, self.config.run_name, task, trains=self.verb == "fit")
+
+    def find_checkpoint(self) -> str | None:
+        """The checkpoint that a fit resumes from; None if it starts a new run."""
+        root = self.config.trainer.default_root_dir
+        return find_checkpoint(self.config.ckpt_path, root, self.config.run_name, may_start_new=True)
 
     def resolved_config(self) -> str:
         """The options as YAML, without those that belong to this start of the run alone."""

@@ -107,7 +107,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
     data = cli.datamodule.options
     with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
         if trains:  # now that no other run can write one
-            checkpoint = request.find_checkpoint(may_start_new=True)
+            checkpoint = cli.find_checkpoint()
             if run_dir:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
         trainer = make_trainer(cli, run_dir, checkpoint)

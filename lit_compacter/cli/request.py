@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -54,10 +53,9 @@ class Request:
         sources = [flatten(read_config(str(DEFAULTS))), *self.configs.values(), parse_options(self.args)]
         return next((options[name] for options in reversed(sources) if name in options), None)
 
-    def find_checkpoint(self, may_start_new: bool = False) -> str | None:
-        """The file that `--ckpt_path` means; None if it is not given."""
-        root, name = Path(self.get("trainer.default_root_dir") or "."), self.get("run_name")
-        return find_checkpoint(self.get("ckpt_path"), root / name if name else None, may_start_new)
+    def find_checkpoint(self) -> str | None:
+        """The file that `--ckpt_path` means, which decides how the rest is parsed; None if it is not given."""
+        return find_checkpoint(*map(self.get, ("ckpt_path", "trainer.default_root_dir", "run_name")))
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
