@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.data.options import InputOptions
 from lit_compacter.errors import UserError, did_you_mean, first_duplicate
-from lit_compacter.methods import METHODS, Method
+from lit_compacter.methods import METHODS, Method, plain_options
 from lit_compacter.tasks.custom import OPTIONS as CUSTOM_OPTIONS
 
 SHARE = Path(__file__).parents[1] / "share"  # where an installed package keeps configs/ and data/
@@ -108,7 +108,7 @@ def checkpoint_defaults(metadata: Metadata, data: Namespace, method: str) -> dic
                 f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; a method of your own must "
                 f"be named too: give the run's own config.yaml with --config, or --model.method {path}"
             )
-    options = {name: list(v) if isinstance(v, tuple) else v for name, v in metadata["options"].items()}
+    options = plain_options(metadata["options"])
     same_task = data.get("task") in (metadata["task"], None)
     shared = {field.name for field in dataclasses.fields(InputOptions) if field.name in data}
     inputs = {

@@ -1,5 +1,8 @@
 """The fine-tuning methods. Each changes a stock T5 in place. To add one, import it here."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lit_compacter.methods.adapter import Adapter as Adapter
 from lit_compacter.methods.base import Method as Method
 from lit_compacter.methods.bitfit import BitFit as BitFit
@@ -16,6 +19,11 @@ METHODS: dict[str, type[Method]] = {
     for name, imported in globals().items()
     if isinstance(imported, type) and issubclass(imported, Method) and imported is not Method
 }
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options as YAML has them: lists instead of tuples."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
 def name_of(method: type[Method]) -> str:

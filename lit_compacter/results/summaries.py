@@ -8,11 +8,12 @@ from pathlib import Path
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import Profiler
 from rich.table import Table
+from torch import nn
 
 from lit_compacter.checkpoints.callbacks import BestCheckpoint
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.methods import name_of
+from lit_compacter.methods import name_of, plain_options
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.results.learning_curve import draw_learning_curve
 from lit_compacter.results.metrics_file import EVALUATIONS, describe_evaluation, record_result
@@ -52,23 +53,19 @@ class LogHyperparameters(Callback):
         if not trainer.enable_autolog_hparams:
             return
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        num_parameters = {True: 0, False: 0}
-        for parameter in pl_module.parameters():
-            num_parameters[parameter.requires_grad] += parameter.numel()
-        options = dataclasses.asdict(pl_module.method)  # type: ignore[call-overload]
-        options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+        trainable, total = count_parameters(pl_module)
         values = {
             "task": data.task.name,
             "method": name_of(type(pl_module.method)),
-            "method_options": options,
+            "method_options": plain_options(dataclasses.asdict(pl_module.method)),  # type: ignore[call-overload]
             "model_name": pl_module.model_name,
             "learning_rate": pl_module.learning_rate,
             "warmup_steps": pl_module.warmup_steps,
             "weight_decay": pl_module.weight_decay,
             "batch_size": data.options.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
             "seed": pl_module.seed,
-            "trainable_parameters": num_parameters[True],
-            "total_parameters": num_parameters[True] + num_parameters[False],
+            "trainable_parameters": trainable,
+            "total_parameters": total,
             **data.options.inputs,
         }
         for logger in trainer.loggers:
@@ -84,8 +81,8 @@ class ParameterSummary(Callback):
         for name, parameter in pl_module.model.named_parameters():
             if parameter.requires_grad:
                 groups[pl_module.method.summary_group(name)] += parameter.numel()
-        total = sum(parameter.numel() for parameter in pl_module.model.parameters())
-        console.print(headline(sum(groups.values()), total))
+        trainable, total = count_parameters(pl_module)
+        console.print(headline(trainable, total))
         table = Table("group", "trainable", "% of all")
         for name, count in groups.items():
             table.add_row(name, f"{count:,}", f"{100 * count / total:.4f}")
@@ -102,6 +99,12 @@ class DataSummary(Callback):
             lines = [f"{len(rows):,} examples; {first}", *others, *filter(None, [data.describe_sample(split)])]
             for line in lines:
                 console.print(f"{split}: {line}", markup=False, soft_wrap=True)
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """Number of trainable parameters, and of all."""
+    parameters = list(module.parameters())
+    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
 
 
 def headline(trainable: int, total: int) -> str:
