@@ -23,7 +23,7 @@ test: $(BIN)/installed  ## run the tests, in two processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 test-fast: $(BIN)/installed  ## the unit tests, under a minute
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'not soak and not integration'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'not soak and not slow'
 
 lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of modules that run the command line, which `make test-fast` leaves out."""
     for item in items:
         if isinstance(item, pytest.Function) and vars(item.module).keys() & {"main", "run_cli", "command"}:
-            item.add_marker("integration")
+            item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

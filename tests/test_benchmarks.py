@@ -13,6 +13,8 @@ from benchmarks.results import TITLES, differences
 from lit_compacter.cli.configs import METHOD_NAMES, load_method
 from tests.conftest import DEMO, ROOT, TINY
 
+pytestmark = pytest.mark.slow
+
 SMALL = [f"--model_name={TINY}", "--batch_size=2", "--length=8", "--steps=1", "--device=cpu"]
 
 

@@ -163,6 +163,7 @@ def test_bf16(file: str, kind: str) -> None:
 
 
 # Ten seconds each, so one of each way to attach to a model is enough.
+@pytest.mark.slow
 @cross(lambda file, kind: kind == "v1.0" and file in {"compacter", "prompt_random"})
 def test_compiled(file: str, kind: str) -> None:
     model, _ = changed(file, kind)

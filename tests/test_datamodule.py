@@ -177,6 +177,7 @@ def test_other_validation_rows_after_a_stop(tmp_path: Path, recwarn: pytest.Warn
     assert make("rte", DEMO, "test").state_dict() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [

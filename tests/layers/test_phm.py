@@ -38,6 +38,7 @@ def test_equals_the_sum_of_kronecker_products(n: int, r: int, size: tuple[int, i
     torch.testing.assert_close(x @ layer.weight_matrix() + layer.bias, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thin", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("n", "r"), CASES)

@@ -107,6 +107,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["CoLA-2.tsv", "CoLA.tsv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["rte", "mrpc", "cola", "superglue-rte", "cb", "copa", "boolq", "multirc"])
 def test_real_test_sets_come_out_in_official_order(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ids of the official test file, line by line."""
