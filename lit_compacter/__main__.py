@@ -8,8 +8,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 sys.path = [str(PACKAGE.parent) if Path(path).resolve() == PACKAGE else path for path in sys.path]
 
+from lit_compacter.runtime.rank import is_rank_zero  # noqa: E402
 from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
 
+if sys.stderr.isatty() and is_rank_zero():
+    print("loading PyTorch, Lightning and Transformers …", file=sys.stderr)
 with handle_stop_signals():  # the next import takes seconds, in which a run can be told to stop too
     from lit_compacter.cli.main import main as main
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 import datasets
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from pytorch_lightning.utilities.warnings import PossibleUserWarning
 from transformers.utils import logging as transformers_logging
 
@@ -33,11 +34,15 @@ IGNORED = (
 @contextlib.contextmanager
 def configure_logging() -> Iterator[None]:
     """Configure warnings, loggers and progress bars of the libraries; restore everything at the end."""
-    loggers = [*map(logging.getLogger, SILENCED), logging.getLogger("huggingface_hub")]
+    loggers = list(map(logging.getLogger, SILENCED))
     levels = [logger.level for logger in loggers]
     formatting, hook, quiet = warnings.formatwarning, threading.excepthook, console.quiet
     verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled(), not datasets.are_progress_bars_disabled()
+    bars = (
+        transformers_logging.is_progress_bar_enabled(),
+        not datasets.are_progress_bars_disabled(),
+        not are_progress_bars_disabled(),
+    )
     try:
         with warnings.catch_warnings():
             _configure_warnings()
@@ -46,9 +51,10 @@ def configure_logging() -> Iterator[None]:
             threading.excepthook = _report_thread_failure
             console.quiet = not is_rank_zero()
             transformers_logging.set_verbosity_error()
-            transformers_logging.disable_progress_bar()
-            if not sys.stderr.isatty():
+            if not (sys.stderr.isatty() and is_rank_zero()):
+                transformers_logging.disable_progress_bar()
                 datasets.disable_progress_bars()
+                disable_progress_bars()
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -59,6 +65,8 @@ def configure_logging() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
         if bars[1]:
             datasets.enable_progress_bars()
+        if bars[2]:
+            enable_progress_bars()
 
 
 def _configure_warnings() -> None:
