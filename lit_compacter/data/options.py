@@ -64,8 +64,18 @@ class DataOptions(InputOptions):
     model_name: str = BACKBONE
     """Hub name or folder of the model whose tokenizer is used."""
 
+    model_revision: str | None = None
+    """Branch, tag or commit of that model."""
+
     data_dir: str | None = None
     """Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub."""
+
+    revision: str | None = None
+    """Branch, tag or full commit hash of the data set on the hub. Default: the main branch; for validate, test and
+    predict the commit that the model was trained on."""
+
+    cache_dir: str | None = None
+    """Folder for tokenized rows. Default: lit_compacter/ in the cache of datasets (HF_DATASETS_CACHE)."""
 
     train_file: str | None = None
     """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""

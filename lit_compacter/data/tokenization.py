@@ -1,10 +1,13 @@
 """From pairs of texts to tokens, truncated where it hurts least, and cached."""
 
+import errno
 import hashlib
 import json
 import unicodedata
+import warnings
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, TypedDict
 
 import datasets
@@ -27,9 +30,22 @@ class Example(TypedDict):
 
 
 def tokenize_examples(
-    examples: list[Example], tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
+    examples: list[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    max_source_length: int,
+    max_target_length: int,
+    cache_dir: str | None = None,
 ) -> datasets.Dataset:
-    """Add tokens to the examples, and what truncation and the vocabulary lose of them. Cached by all arguments.
+    """Add tokens to the examples, and what truncation and the vocabulary lose of them.
+
+    The result is cached by all arguments. If the cache cannot be written, it stays in memory.
+
+    Args:
+        examples: The rows as pairs of texts.
+        tokenizer: The backbone's.
+        max_source_length: In tokens, the end included.
+        max_target_length: In tokens, the end included.
+        cache_dir: Folder of the cache. Default: `lit_compacter` in the cache of datasets.
 
     Returns:
         The examples with the columns `input_ids` and `labels`; `length`, the number of source tokens;
@@ -40,8 +56,7 @@ def tokenize_examples(
     key = hashlib.sha256(json.dumps(settings).encode())
     for example in examples:
         key.update(json.dumps(example).encode())
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter")
     path = folder / f"{key.hexdigest()}.arrow"
     if path.exists():
         return datasets.Dataset.from_file(str(path))
@@ -62,9 +77,26 @@ def tokenize_examples(
         add_tokens,
         batched=True,
         new_fingerprint=path.stem,
-        cache_file_name=str(path),
+        cache_file_name=str(path) if _is_writable(folder) else None,
         desc=f"tokenizing {examples[0]['split']}",
     )
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be written to a folder, which is created if need be; warns if not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        warnings.warn(
+            f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory and made anew by each "
+            "process; give another folder with --data.cache_dir",
+            stacklevel=2,
+        )
+        return False
 
 
 def digest(data: datasets.Dataset, *columns: str) -> str:

@@ -13,6 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter.errors import UserError
 from lit_compacter.runtime.rank import is_rank_zero
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 REPORT_DELAY_S = 3  # other ranks wait: where all make the same mistake, rank 0 ends them before they repeat its line
 
 
@@ -39,11 +40,20 @@ def _message(error: Exception) -> str | None:
     """The line for the user; None for a bug in this program."""
     if _is_lost_connection(error):
         return "another process of this run has ended; its last message says why"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; give another path"
     if isinstance(error, UserError | MisconfigurationException | ModuleNotFoundError):
         return str(error)
+    if full := next((e for e in _with_causes(error) if isinstance(e, OSError) and e.errno in DISK_FULL), None):
+        return f"the disk is full ({full}); free some space and start again (a fit resumes with --ckpt_path last)"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; give another path"
     return None
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it: a writer that fails may fail again, in another way, when it is closed."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _is_lost_connection(error: Exception) -> bool:
@@ -54,7 +64,7 @@ def _is_lost_connection(error: Exception) -> bool:
 
 @contextlib.contextmanager
 def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterator[None]:
-    """Raise UserError when memory or disk space runs out."""
+    """Raise UserError when memory runs out."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -66,7 +76,3 @@ def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterat
             "lower one (trainer.accumulate_grad_batches makes up for a smaller batch), give "
             "--model.gradient_checkpointing true, or a smaller --model.model_name"
         ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(f"the disk is full ({error}); free some space and start again (--ckpt_path last)") from error
