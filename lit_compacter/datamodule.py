@@ -18,7 +18,7 @@ from lit_compacter.data.collate import Batch, collate
 from lit_compacter.data.loaders import LoaderState, ResumableLoader
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
-from lit_compacter.data.sources import Row, from_file, from_files, from_hub
+from lit_compacter.data.sources import HubConfiguration, Row, from_file, from_files, from_hub
 from lit_compacter.data.tokenization import Example, digest, tokenize_examples
 from lit_compacter.data.vocabulary import check_labels, check_learnable, describe_losses
 from lit_compacter.errors import UserError
@@ -46,12 +46,13 @@ class GlueDataModule(LightningDataModule):
         self.options = DataOptions(**options)
         self.task = find_task(self.options)
         self.data: dict[str, datasets.Dataset] = {}  # split → tokenized rows
+        self.commit: str | None = None  # of the data set on the hub, once rows were loaded from there
         self.resumed: LoaderState | None = None  # of the checkpoint that is resumed
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The backbone's tokenizer."""
-        return load_tokenizer(self.options.model_name)
+        return load_tokenizer(self.options.model_name, self.options.model_revision)
 
     @property
     def max_target_length(self) -> int:
@@ -84,12 +85,17 @@ class GlueDataModule(LightningDataModule):
         if isinstance(self.task.answer, Labels):
             check_labels(self.task.answer.targets, self.tokenizer, self.max_target_length)
         load = cache(self._load)  # two splits may come from one official set
-        lengths = self.options.max_source_length, self.max_target_length
+        lengths, cache_dir = (self.options.max_source_length, self.max_target_length), self.options.cache_dir
         for split in splits:
             if split not in self.data:
-                self.data[split] = tokenize_examples(self._examples(split, load), self.tokenizer, *lengths)
+                self.data[split] = tokenize_examples(self._examples(split, load), self.tokenizer, *lengths, cache_dir)
                 if split == "train":
                     check_learnable(self.data[split], self.tokenizer, self.max_target_length)
+
+    def download(self) -> Path | None:
+        """Download the task's rows, unless they are cached; None if they are files of the user's own."""
+        source = self._hub_source
+        return source.download(self.options.revision) if source else None
 
     # Loaders
 
@@ -194,9 +200,15 @@ class GlueDataModule(LightningDataModule):
 
     # From rows to examples
 
+    @property
+    def _hub_source(self) -> HubConfiguration | None:
+        """Where the rows are on the hub; None if they come from files."""
+        return self.task.hub if self.options.data_dir is None else None
+
     def _load(self, official_split: str) -> list[Row]:
-        if self.task.hub is not None and self.options.data_dir is None:
-            return from_hub(self.task, *self.task.hub, official_split)
+        if source := self._hub_source:
+            self.commit = source.commit(self.options.revision)
+            return from_hub(self.task, source, official_split, self.options.revision)
         folder = Path(self.options.data_dir or "") if self.task.hub else Path()  # custom files have their own paths
         return from_files(self.task, official_split, folder)
 

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
+from lit_compacter.backbones.files import model_commit
 from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
 from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
@@ -44,6 +45,8 @@ class T5Module(LightningModule):
             and predict the method of the checkpoint.
         model_name: Hub name or folder of a T5 (v1.0, v1.1, Flan, mT5, UMT5, ByT5, LongT5). For validate, test and
             predict the checkpoint's is the default.
+        revision: Branch, tag or full commit hash of the model on the hub. Default: the main branch; for validate, test
+            and predict the checkpoint's commit.
         learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
         warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0. A value
             below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper: 500.
@@ -62,6 +65,7 @@ class T5Module(LightningModule):
         self,
         method: Method,
         model_name: str = BACKBONE,
+        revision: str | None = None,
         learning_rate: PositiveFloat = 3e-3,  # type: ignore[valid-type]
         warmup_steps: Warmup = 500,
         weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]
@@ -71,7 +75,7 @@ class T5Module(LightningModule):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        self.model_name = model_name
+        self.model_name, self.revision = model_name, revision
         self.method = method
         # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
         self.learning_rate = float(learning_rate)
@@ -82,6 +86,7 @@ class T5Module(LightningModule):
         self.compile_forward = compile
         self.seed = seed
         self.model: T5ForConditionalGeneration | None = None
+        self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
         self.majority_target = ""  # most common training target, which a leaderboard's file has for an invalid output
@@ -94,15 +99,16 @@ class T5Module(LightningModule):
         Raises:
             UserError: The model is not a T5, or the options do not fit it.
         """
-        self.method.check(load_skeleton(self.model_name))
+        self.method.check(load_skeleton(self.model_name, self.revision))
 
     def configure_model(self) -> None:
         if self.model is not None:  # Lightning calls this before every verb
             return
         torch.manual_seed(self.seed)
-        model = load_backbone(self.model_name, self.pretrained)
+        model = load_backbone(self.model_name, self.pretrained, self.revision)
         if self.tokenizer is not None:
             check_tokenizer(self.tokenizer, model.config)
+        self.commit = model_commit(self.model_name, self.revision)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
         model.to(torch.get_default_dtype())  # of precision 64-true, before a checkpoint is restored and not after
         base = tensors(model)
@@ -255,6 +261,8 @@ class T5Module(LightningModule):
             "inputs": self.inputs,
             "majority_target": self.majority_target,
             "model_name": self.model_name,
+            "model_revision": self.commit,
+            "data_revision": self._data.commit,
             "backbone": self.backbone,
         }
 
@@ -273,6 +281,12 @@ class T5Module(LightningModule):
         self.majority_target = saved["majority_target"]
         if not resume and saved["task"] not in (self.task.name, *self.task.trained_on):
             warnings.warn(f"the checkpoint was trained on {saved['task']}", stacklevel=2)
+        if resume and saved["data_revision"] not in (None, self._data.commit):
+            warnings.warn(
+                f"the data set on the hub has changed since the checkpoint; for the same rows give --data.revision "
+                f"{saved['data_revision']}",
+                stacklevel=2,
+            )
         if resume:
             set_optimizer_options(checkpoint, self.learning_rate, self.weight_decay)
             # Lightning saves this state, but does not pass it to loaders that were made to count the optimizer steps.

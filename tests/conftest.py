@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
+# Tests never reach for a network; what needs a hub is given a local stand-in. Read when the libraries are imported.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of calls that Lightning makes
+
 from lit_compacter.results.run_dir import RUN_NAME
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 TINY = ROOT / "data" / "tiny-t5"
 DEMO = ROOT / "data" / "demo"
-
-# Tests never reach for a network; what needs a hub is given a local stand-in.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")  # of calls that Lightning makes
 
 
 def shared(*parts: str) -> Path:

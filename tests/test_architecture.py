@@ -13,7 +13,8 @@ PACKAGE = ROOT / "lit_compacter"
 # From the ground up. A room or module imports from lower floors only.
 FLOORS: tuple[set[str], ...] = (
     {"errors", "utils", "layers", "compat"},
-    {"runtime", "backbones"},
+    {"hub", "runtime"},
+    {"backbones"},
     {"methods", "data", "checkpoints", "schedule"},
     {"tasks"},
     {"datamodule"},

@@ -16,8 +16,10 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from lit_compacter.backbones.files import model_folder
 from lit_compacter.backbones.t5 import untie
 from lit_compacter.errors import UserError, first_line
+from lit_compacter.hub import if_damaged
 
 # Values of a config's model_type → what they are.
 SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
@@ -26,7 +28,7 @@ SHAPE = [*SIZES, "feed_forward_proj"]
 TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
 
 
-def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGeneration:
+def load_backbone(name: str, pretrained: bool = True, revision: str | None = None) -> T5ForConditionalGeneration:
     """A stock T5 in float32, from the hub or a local folder, which generates greedily.
 
     Other settings of its generation_config.json would change the scores, so they are not used.
@@ -34,16 +36,18 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
     Args:
         name: Hub name or folder.
         pretrained: False gives random weights of the same architecture, drawn from torch's global generator.
+        revision: Branch, tag or commit on the hub. Default: the main branch.
 
     Raises:
         UserError: Nothing can be loaded from `name`, it is not a T5, or its weights do not fit its config.
     """
-    config = load_config(name)
+    config = load_config(name, revision)
     if not pretrained:
         return _greedy(_random(config))
+    folder = model_folder(name, revision, weights=True)
     try:
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
-            name,
+            folder,
             config=config,
             dtype=torch.float32,  # as trained tensors need, whatever precision the file was stored in
             trust_remote_code=False,
@@ -58,22 +62,22 @@ def load_backbone(name: str, pretrained: bool = True) -> T5ForConditionalGenerat
             "loaded; give a folder or name with model.safetensors"
         ) from error
     except Exception as error:  # transformers' readers raise many types
-        raise cannot_load("", name, error) from error
+        raise cannot_load("", name, folder, error) from error
     _check_weights(name, found)
     return _greedy(model)
 
 
-def load_config(name: str) -> PretrainedConfig:
+def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     """The config of a T5 on the hub or in a local folder.
 
     Raises:
         UserError: There is none at `name`, it is not a T5's, or a field is not valid.
     """
-    check_folder(name)
+    folder = model_folder(name, revision)
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)  # else transformers asks, and waits
     except Exception as error:  # transformers' readers raise many types
-        raise cannot_load("", name, error) from error
+        raise cannot_load("", name, folder, error) from error
     if config.model_type not in SUPPORTED:
         expected = ", ".join(f"{kind} ({names})" for kind, names in SUPPORTED.items())
         raise UserError(f"{name} is a {config.model_type!r} model; supported model types: {expected}")
@@ -81,32 +85,26 @@ def load_config(name: str) -> PretrainedConfig:
     return config
 
 
-def check_folder(name: str) -> None:
-    """Raise UserError if `name` looks like a folder's path and is not one."""
-    if (name[:1] in ("/", ".", "~") or name.count("/") > 1) and not Path(name).is_dir():
-        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
-
-
-def load_skeleton(name: str) -> T5ForConditionalGeneration:
+def load_skeleton(name: str, revision: str | None = None) -> T5ForConditionalGeneration:
     """The same architecture on the meta device: shapes without memory, to check options on."""
-    config = load_config(name)
+    config = load_config(name, revision)
     with torch.device("meta"):
         return AutoModelForSeq2SeqLM.from_config(config)
 
 
-def cannot_load(part: str, name: str, error: BaseException) -> UserError:
+def cannot_load(part: str, name: str, folder: Path, error: BaseException) -> UserError:
     """The error for a model that another library cannot read.
 
     Args:
         part: What of it, such as "the tokenizer of "; empty for the model itself.
         name: Hub name or folder.
+        folder: The folder that it was read from.
         error: What the library has raised.
     """
-    files = "config.json, model.safetensors and the tokenizer's files"
     advice = (
-        f"expected a folder with {files}, as they were published"
+        "expected a folder with config.json, model.safetensors and the tokenizer's files, as they were published"
         if Path(name).is_dir()
-        else f"offline, give a folder that holds {files}: --model.model_name DIR"
+        else if_damaged(folder)
     )
     return UserError(f"cannot load {part}the model {name!r}: {first_line(error)}; {advice}")
 

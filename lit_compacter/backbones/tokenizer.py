@@ -5,22 +5,23 @@ from functools import lru_cache
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from lit_compacter.backbones.loading import cannot_load, check_folder
+from lit_compacter.backbones.files import model_folder
+from lit_compacter.backbones.loading import cannot_load
 from lit_compacter.errors import UserError
 
 
 @lru_cache(maxsize=4)
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a model on the hub or in a folder.
 
     Raises:
         UserError: There is none at `name`.
     """
-    check_folder(name)
+    folder = model_folder(name, revision)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)  # else transformers asks, and waits
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # else transformers asks, and waits
     except Exception as error:  # transformers' readers raise many types
-        raise cannot_load("the tokenizer of ", name, error) from error
+        raise cannot_load("the tokenizer of ", name, folder, error) from error
     if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, "▁"}:  # what transformers makes of no files
         raise UserError(f"the tokenizer of the model {name!r} is absent: there is no tokenizer.json or spiece.model")
     return tokenizer  # type: ignore[no-any-return]

@@ -32,10 +32,10 @@ def check_compatible(
     for key in (*ALWAYS, *(TO_RESUME if resume else ())):
         if saved[key] != current[key]:  # type: ignore[literal-required]
             was, now = _difference(saved[key], current[key])  # type: ignore[literal-required]
-            names = f" ({saved['model_name']} and {current['model_name']})" if key == "backbone" else ""
+            names = f" ({_model(saved)} and {_model(current)})" if key == "backbone" else ""
             raise UserError(
-                f"the checkpoint was made with {key} {was}, this run has {key} {now}{names}; give the same (--config "
-                "with the run's own config.yaml does), or another checkpoint"
+                f"the checkpoint was made with {key} {was}, this run has {key} {now}{names}; "
+                f"{_advice(key, saved, current)}"
             )
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -60,6 +60,19 @@ def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, w
         for group in optimizer["param_groups"]:
             group["lr"] *= learning_rate / group["initial_lr"]  # times 1 if nothing was changed: the resume is exact
             group["initial_lr"], group["weight_decay"] = learning_rate, weight_decay
+
+
+def _model(metadata: Mapping[str, Any]) -> str:
+    commit = metadata["model_revision"]
+    return f"{metadata['model_name']} at commit {commit}" if commit else str(metadata["model_name"])
+
+
+def _advice(key: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """What to do if `key` differs."""
+    names, commits = zip(*((side["model_name"], side["model_revision"]) for side in (saved, current)), strict=True)
+    if key == "backbone" and names[0] == names[1] and commits[0] and commits[0] != commits[1]:
+        return f"the model on the hub has changed; give --model.revision {commits[0]}"
+    return "give the same (--config with the run's own config.yaml does), or another checkpoint"
 
 
 def _difference(saved: Any, current: Any) -> tuple[str, str]:

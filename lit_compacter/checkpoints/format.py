@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from torch import Tensor, nn
 
 METADATA_KEY = "lit_compacter"
-FORMAT = 4  # raised when a checkpoint of an earlier version cannot be read any more
+FORMAT = 5  # raised when a checkpoint of an earlier version cannot be read any more
 
 
 class Metadata(TypedDict):
@@ -24,6 +24,8 @@ class Metadata(TypedDict):
     inputs: dict[str, Any]  # data options that training and evaluation share
     majority_target: str  # most common training target
     model_name: str
+    model_revision: str | None  # commit on the hub; None for a folder
+    data_revision: str | None  # commit of the data set on the hub; None for files
     backbone: dict[str, Any]  # shape and fingerprint of the pretrained model
 
 

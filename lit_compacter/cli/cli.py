@@ -23,7 +23,9 @@ VERBS = {
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
     "predict": "Write a checkpoint's answers to predictions.jsonl and to the files that the leaderboard takes.",
-    "show": "Print examples of a task as text pairs, and which parts of them the model does not see.",
+    "show": "Print examples of a task as text pairs, how its labels and lengths are distributed, and what of its rows "
+    "the model does not see.",
+    "download": "Fill the cache with the model and the data set of a run, for machines without a network.",
 }
 
 
@@ -97,9 +99,10 @@ class CLI(LightningCLI):
                 parser.link_arguments(source, target)
         parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
         if self.metadata:
-            defaults.data.task = self.request.get("data.task")
-            method = self.request.get("model.method")
-            parser.set_defaults(checkpoint_defaults(self.metadata, defaults.data, class_path(method)))
+            get = self.request.get
+            defaults.data.task = get("data.task")
+            method, model_name = class_path(get("model.method")), get("model.model_name")
+            parser.set_defaults(checkpoint_defaults(self.metadata, defaults.data, method, model_name))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(self.request.args)
@@ -137,7 +140,10 @@ class CLI(LightningCLI):
         return find_checkpoint(self.config.ckpt_path, root, self.config.run_name, may_start_new=True)
 
     def resolved_config(self) -> str:
-        """The options as YAML, without those that belong to this start of the run alone."""
+        """The options as YAML, with the commits that were loaded, without those that belong to this start alone."""
         config = self.config.clone()
         config.update(Namespace(run_name=None, ckpt_path=None, debug=False))
+        for section, commit in (("model", self.model.commit), ("data", self.datamodule.commit)):
+            if commit is not None and "revision" in config[section]:  # the user's own class may not have it
+                config[section].revision = commit
         return with_classes(self.parser.dump(config, skip_unset=False), self.request.classes)

@@ -86,7 +86,9 @@ def load_method(name: str) -> Method:
     return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
-def checkpoint_defaults(metadata: Metadata, data: Namespace, method: str) -> dict[str, Any]:
+def checkpoint_defaults(
+    metadata: Metadata, data: Namespace, method: str, model_name: str | None = None
+) -> dict[str, Any]:
     """A checkpoint's backbone, method and inputs as defaults of the parser.
 
     Options that describe a custom task are left out if another task is evaluated, and so are those that the user's own
@@ -96,6 +98,7 @@ def checkpoint_defaults(metadata: Metadata, data: Namespace, method: str) -> dic
         metadata: The checkpoint's.
         data: The data module's default options, with `task` as the user has given it.
         method: Import path of the method that the user names. A checkpoint alone never decides what is imported.
+        model_name: The model that the user names.
 
     Raises:
         UserError: The checkpoint's method is neither one of this package nor the one that the user names.
@@ -117,4 +120,9 @@ def checkpoint_defaults(metadata: Metadata, data: Namespace, method: str) -> dic
         if name in shared and (same_task or name not in CUSTOM_OPTIONS)
     }
     model = {"model.model_name": metadata["model_name"], "model.method": {"class_path": path, "init_args": options}}
-    return model | inputs
+    revisions = {}
+    if model_name in (metadata["model_name"], None):
+        revisions["model.revision"] = metadata["model_revision"]
+    if same_task and "revision" in data:
+        revisions["data.revision"] = metadata["data_revision"]
+    return model | inputs | revisions

@@ -15,7 +15,12 @@ from lit_compacter.cli.user_classes import without_classes
 from lit_compacter.errors import UserError
 
 # Options that are set from others: source → target. The targets cannot be given.
-LINKS = (("model.model_name", "data.model_name"), ("seed_everything", "data.seed"), ("seed_everything", "model.seed"))
+LINKS = (
+    ("model.model_name", "data.model_name"),
+    ("model.revision", "data.model_revision"),
+    ("seed_everything", "data.seed"),
+    ("seed_everything", "model.seed"),
+)
 
 # Some defaults of Lightning's own callbacks are members of enums.
 yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))

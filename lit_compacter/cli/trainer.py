@@ -102,7 +102,7 @@ def _callbacks(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> list
         callbacks += [ParameterSummary(), LogHyperparameters()]
     if run_dir is None:
         return callbacks
-    callbacks.append(SaveConfig(run_dir, cli.resolved_config(), cli.verb))
+    callbacks.append(SaveConfig(run_dir, cli.resolved_config, cli.verb))
     if cli.verb == "predict":
         callbacks.append(PredictionWriter(run_dir.path))
     if trains:

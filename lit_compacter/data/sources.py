@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import datasets
-
 from lit_compacter.data.readers import NumberedRows, RawRow, read_rows
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError
+from lit_compacter.hub import find_repository, if_damaged
 
 
 @dataclass(frozen=True)
@@ -121,17 +120,56 @@ def from_file(task: RowParser, path: Path) -> list[Row]:
     return list(_labelled(task, read_rows(path), "test", path))
 
 
-def from_hub(task: RowParser, repository: str, configuration: str, split: str) -> list[Row]:
-    """An official split from the hub, or from a local folder in a hub repository's layout."""
+@dataclass(frozen=True)
+class HubConfiguration:
+    """A configuration of a data set on the hub.
+
+    Attributes:
+        repository: Such as `nyu-mll/glue`, or a folder in the same layout.
+        name: Such as `rte`, which is also the folder of its files, `rte/train-….parquet` and so on.
+        unlabeled: Splits whose labels are left out, because the benchmark's own files do not have them.
+    """
+
+    repository: str
+    name: str
+    unlabeled: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.repository} ({self.name})"
+
+    def commit(self, revision: str | None) -> str:
+        """The commit that a branch, a tag or None, the main branch, means."""
+        return find_repository("dataset", self.repository, revision).commit
+
+    def download(self, revision: str | None) -> Path:
+        """Download the rows of all splits, unless they are cached, and return the repository's folder."""
+        if Path(self.repository).is_dir():
+            return Path(self.repository)
+        return find_repository("dataset", self.repository, revision).download([f"{self.name}/*"])
+
+
+def from_hub(task: RowParser, source: HubConfiguration, split: str, revision: str | None = None) -> list[Row]:
+    """An official split from the hub.
+
+    Args:
+        task: Parses the rows.
+        source: Repository and configuration.
+        split: The official split.
+        revision: Branch, tag or commit. Default: the main branch.
+
+    Raises:
+        UserError: The rows cannot be downloaded or read, or one is not valid.
+    """
+    folder = source.download(revision)
+    files = sorted(folder.glob(f"{source.name}/{split}-*.parquet"))
+    if not files:
+        raise UserError(f"{source} has no split {split} in {folder}")
+    unknown = {task.label: None} if split in source.unlabeled else {}
     try:
-        data = datasets.load_dataset(repository, configuration, split=split)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"cannot load {repository} ({configuration}) from the hub: {first_line(error)}; "
-            "offline, give the benchmark's own files and a model folder: --data.data_dir DIR --model.model_name DIR"
-        ) from error
-    raws = enumerate(map(task.from_hub, data), start=1)
-    return list(_labelled(task, raws, split, f"{repository} ({configuration}, {split})", task.idx))
+        raws = [task.from_hub(raw) | unknown for path in files for _, raw in read_rows(path)]
+    except UserError as error:
+        raise UserError(f"{error}; {if_damaged(folder)}") from error
+    return list(_labelled(task, enumerate(raws, start=1), split, f"{source}, {split}", task.idx))
 
 
 def _labelled(

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -29,18 +30,18 @@ class SaveConfig(Callback):
 
     Args:
         run_dir: The run directory.
-        config: The config as YAML.
+        config: Returns the config as YAML, with the commits that were loaded.
         verb: fit, validate, test or predict.
     """
 
-    def __init__(self, run_dir: RunDir, config: str, verb: str) -> None:
+    def __init__(self, run_dir: RunDir, config: Callable[[], str], verb: str) -> None:
         self.run_dir = run_dir
         self.config = config
         self.verb = verb
 
     def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:
-            self.run_dir.begin(self.config, self.verb)
+            self.run_dir.begin(self.config(), self.verb)
 
     on_train_start = on_validation_start = on_test_start = on_predict_start = _save
 

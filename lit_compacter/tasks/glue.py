@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lit_compacter.data.sources import tsv
+from lit_compacter.data.sources import HubConfiguration, tsv
 from lit_compacter.tasks.answers import Labels, Number
 from lit_compacter.tasks.splits import holdout_from_train, mnli_matched, mnli_mismatched, only_test
 from lit_compacter.tasks.task import Task
@@ -17,7 +17,7 @@ SENTENCES = fields("sentence1", "sentence2")
 def _glue(name: str, folder: str, **task: Any) -> Task:
     """A task of one test set, whose predictions go to the leaderboard as `<folder>.tsv`."""
     defaults: dict[str, Any] = {
-        "hub": ("nyu-mll/glue", name),
+        "hub": HubConfiguration("nyu-mll/glue", name),
         "idx": "idx",
         "files": tsv(folder),
         "leaderboard": {"test": f"{folder}.tsv"},
@@ -45,6 +45,8 @@ GLUE_TASKS = (
     _glue(
         "mrpc",
         "MRPC",
+        hub=HubConfiguration("nyu-mll/glue", "mrpc", unlabeled=("test",)),
+        idx=None,  # the hub's numbers are those of the undivided corpus
         files=tsv("MRPC", rename={"#1 String": "sentence1", "#2 String": "sentence2", "Quality": "label"}),
         template=SENTENCES,
         answer=BINARY,

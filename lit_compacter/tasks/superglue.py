@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from lit_compacter.data.readers import RawRow
-from lit_compacter.data.sources import Row, jsonl
+from lit_compacter.data.sources import HubConfiguration, Row, jsonl
 from lit_compacter.tasks.answers import Labels, Text
 from lit_compacter.tasks.glue import ENTAILMENT, SENTENCES
 from lit_compacter.tasks.splits import holdout_from_train, only_test
@@ -22,7 +22,7 @@ ZERO_ONE = Labels(("0", "1"), submission_values=(0, 1))
 def _superglue(name: str, folder: str, **task: Any) -> Task:
     """A task whose predictions go to the leaderboard as `<folder>.jsonl`."""
     defaults: dict[str, Any] = {
-        "hub": ("aps/super_glue", name),
+        "hub": HubConfiguration("aps/super_glue", name),
         "idx": "idx",
         "files": jsonl(folder),
         "leaderboard": {"test": f"{folder}.jsonl"},
@@ -190,7 +190,7 @@ SUPERGLUE_TASKS = (
     _superglue(
         "superglue-rte",
         "RTE",
-        hub=("aps/super_glue", "rte"),
+        hub=HubConfiguration("aps/super_glue", "rte"),
         template=fields("premise", "hypothesis"),
         answer=ENTAILMENT,
         metrics=("accuracy",),

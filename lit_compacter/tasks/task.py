@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lit_compacter.data.readers import RawRow
-from lit_compacter.data.sources import Files, Row
+from lit_compacter.data.sources import Files, HubConfiguration, Row
 from lit_compacter.tasks.answers import Answer, plain
 from lit_compacter.tasks.metrics import check_metrics
 from lit_compacter.tasks.splits import Splitter, halve_validation, official
@@ -49,7 +49,7 @@ class Task:
     answer: Answer
     metrics: tuple[str, ...]
     files: Files
-    hub: tuple[str, str] | None = None
+    hub: HubConfiguration | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     label: str = "label"
     idx: str | None = None

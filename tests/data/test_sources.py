@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lit_compacter.data.sources import Row, from_file, from_files, from_hub
+from lit_compacter.data.sources import Row, from_file, from_files
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import TASKS
 from tests.conftest import shared
@@ -90,11 +90,6 @@ def test_short_rows_of_qqp_are_left_out_as_on_the_hub(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file .*RTE/train.tsv; --data.data_dir must be the folder that holds"):
         rows("rte", tmp_path)
-
-
-def test_hub_out_of_reach() -> None:
-    with pytest.raises(UserError, match=r"cannot load nyu-mll/glue \(rte\) from the hub.*--data.data_dir"):
-        from_hub(TASKS["rte"], "nyu-mll/glue", "rte", "train")
 
 
 def test_any_file_with_the_tasks_columns(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ class Benchmark:
         official: A split's rows → the objects of a .jsonl file.
         files: Official split → file name.
         labelled_test: The test set has labels.
+        hub_rows: Split and its rows → the same with what only the hub has in them.
     """
 
     hub: str
@@ -38,6 +39,7 @@ class Benchmark:
     official: Callable[[list[Row]], list[Row]] = list
     files: dict[str, str] | None = None
     labelled_test: bool = False
+    hub_rows: Callable[[str, list[Row]], list[Row]] = lambda split, rows: rows
 
     def split(self, name: str) -> list[Row]:
         """The hub's rows of a split."""
@@ -80,7 +82,7 @@ class Benchmark:
         """A folder in the layout of the hub's repository, of this one configuration."""
         (folder / self.hub).mkdir(parents=True)
         for split in self.layout:
-            rows = self.split(split)
+            rows = self.hub_rows(split, self.split(split))
             features = Features({name: _feature(value) for name, value in rows[0].items()})
             if self.names:
                 features["label"] = ClassLabel(names=list(self.names))

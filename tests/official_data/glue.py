@@ -1,6 +1,6 @@
 """GLUE, tiny."""
 
-from tests.official_data.base import ENTAILMENT, Benchmark, pairs
+from tests.official_data.base import ENTAILMENT, Benchmark, Row, pairs
 
 NLI = ("entailment", "neutral", "contradiction")
 SENTENCES = {"sentence1": "sentence1", "sentence2": "sentence2"}
@@ -14,6 +14,13 @@ MNLI_FILES = {"train": "train.tsv"} | {
     for split, name in (("validation", "dev"), ("test", "test"))
     for kind in ("matched", "mismatched")
 }
+
+
+def _mrpc_on_the_hub(split: str, rows: list[Row]) -> list[Row]:
+    """With numbers of the undivided corpus, and labels in the test set."""
+    labels = {"label": 1} if split == "test" else {}
+    return [row | {"idx": 10 * row["idx"] + 9} | labels for row in rows]
+
 
 GLUE = {
     "cola": Benchmark(
@@ -43,6 +50,7 @@ GLUE = {
         "MRPC",
         columns={"Quality": "number"} | MRPC,
         unlabeled={"index": "idx"} | MRPC,
+        hub_rows=_mrpc_on_the_hub,
     ),
     "qqp": Benchmark(
         "qqp",

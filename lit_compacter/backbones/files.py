@@ -1,0 +1,55 @@
+"""The files of a model: in a folder, or on the hub."""
+
+from pathlib import Path
+
+from lit_compacter.errors import UserError
+from lit_compacter.hub import Repository, find_repository
+
+CONFIG_AND_TOKENIZER = ["config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "*.model"]
+# What a repository may hold its weights in, the preferred first; each begins with the file that tells.
+WEIGHTS = (
+    ["model.safetensors"],
+    ["model.safetensors.index.json", "model-*-of-*.safetensors"],
+    ["pytorch_model.bin"],
+    ["pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"],
+)
+
+
+def model_folder(name: str, revision: str | None = None, weights: bool = False) -> Path:
+    """The folder with a model's config and tokenizer. Files on the hub are downloaded unless they are cached.
+
+    Args:
+        name: Hub name or folder.
+        revision: Branch, tag or commit on the hub. Default: the main branch.
+        weights: Whether the weights are needed too.
+
+    Raises:
+        UserError: There is no such folder, or the hub and the cache do not have the files.
+    """
+    repository = find_model(name, revision)
+    if repository is None:
+        return Path(name)
+    folder = repository.download(CONFIG_AND_TOKENIZER)
+    if weights:
+        patterns = next((files for files in WEIGHTS if files[0] in repository.files), [files[0] for files in WEIGHTS])
+        repository.download(patterns)
+    return folder
+
+
+def model_commit(name: str, revision: str | None) -> str | None:
+    """The commit that `model_folder` takes the files from; None for a folder of the user's own."""
+    repository = find_model(name, revision)
+    return repository.commit if repository else None
+
+
+def find_model(name: str, revision: str | None) -> Repository | None:
+    """The model's repository; None for a folder.
+
+    Raises:
+        UserError: `name` is neither a folder nor a repository.
+    """
+    if Path(name).is_dir():
+        return None
+    if name[:1] in ("/", ".", "~") or name.count("/") > 1:
+        raise UserError(f"no folder {name!r} (model.model_name); expected a model's folder or its name on the hub")
+    return find_repository("model", name, revision)
