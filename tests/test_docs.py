@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from lit_compacter.cli import show
+from lit_compacter.cli.data_verbs import make_parser
 from lit_compacter.cli.request import Request
 from lit_compacter.tasks.metrics import METRICS
 from tests.conftest import ROOT
@@ -13,7 +13,7 @@ from tests.test_configs import ParsingCLI
 
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
-COMMAND = re.compile(r"^python main\.py ((?:\\\n|.)+)$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:HF_HUB_OFFLINE=1 )?python main\.py ((?:\\\n|.)+)$", re.MULTILINE)
 # Files that a reader makes first, or options that print and exit.
 NOT_HERE = ("my.FinalNorm", "runs/mine/config.yaml", "runs/local/config.yaml", "--help", ".help ")
 
@@ -40,8 +40,8 @@ def test_there_are_commands() -> None:
 def test_commands_parse(command: str) -> None:
     verb, *args = shlex.split(command, comments=True)
     request = Request.read(args)
-    if verb == "show":
-        show.make_parser(request).parse_args(request.args)
+    if verb in ("show", "download"):
+        make_parser(verb, request).parse_args(request.args)
     else:
         ParsingCLI(verb, request)
 

@@ -1,4 +1,4 @@
-"""The command line, `python main.py fit|validate|test|predict|show --config rte.yaml …`: from YAML to a run."""
+"""The command line, `python main.py fit|validate|test|predict|… --config rte.yaml …`: from YAML to a run."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from lit_compacter import sharded_strategy  # noqa: F401  # registers the strate
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
-from lit_compacter.cli import show
+from lit_compacter.cli import download, show
 from lit_compacter.cli.cli import CLI, VERBS
 from lit_compacter.cli.logging import configure_logging
 from lit_compacter.cli.request import Request, replaced_options
@@ -32,6 +32,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "test": {"verbose": False},
     "predict": {"return_predictions": False},
 }
+DATA_VERBS = {"show": show.main, "download": download.main}
 ENTRY = Path(__file__).parents[1] / "__main__.py"
 
 
@@ -45,7 +46,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         args: The words after `main.py`. Default: those of the process.
 
     Returns:
-        The final metrics of fit, validate, test or predict, as in metrics.json; None for show.
+        The final metrics of fit, validate, test or predict, as in metrics.json; None for show and
+        download.
     """
     words = sys.argv[1:] if args is None else args
     with (
@@ -58,8 +60,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
             sys.argv = [str(ENTRY), *args]  # with which Lightning launches further processes
         sys.path.append(os.getcwd())  # where the user's own classes are
         verb, rest = _split_verb(words)
-        if verb == "show":
-            show.main(rest)
+        if verb in DATA_VERBS:
+            DATA_VERBS[verb](rest)
             return None
         return run(verb, rest)
 

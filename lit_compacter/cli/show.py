@@ -11,12 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
-from lit_compacter.cli.configs import DEFAULTS
-from lit_compacter.cli.parser import Parser
-from lit_compacter.cli.request import Request
-from lit_compacter.data.options import BACKBONE
+from lit_compacter.cli.data_verbs import make_data_module
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.runtime.launch import command_name
 from lit_compacter.tasks.answers import Answer, Labels, Number
 from lit_compacter.utils.console import console
 
@@ -25,35 +21,10 @@ PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
 MAX_TARGETS = 10  # rows of the table for free text
 BAR_WIDTH = 40  # characters of the longest bar
 
-# Other options in the YAML of a run; of `model` only the tokenizer's name is needed.
-IGNORED_OPTIONS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every_n_steps"), int)}
-IGNORED_OPTIONS |= {"run_name": str, "ckpt_path": str, "debug": bool}
-
 
 def main(args: Sequence[str]) -> None:
     """Parse the options of `show` and print what they ask for."""
-    request = Request.read(args)
-    parser = make_parser(request)
-    config = parser.instantiate_classes(parser.parse_args(request.args))
-    show(config.data)
-
-
-def make_parser(request: Request) -> Parser:
-    """A parser that takes the YAMLs of a run and needs only what is under `data` and the name of the model."""
-    parser = Parser(
-        request=request,
-        prog=f"{command_name()} show",
-        description="Print examples of a task's training rows as text pairs, the distribution of labels and lengths, "
-        "how many rows are truncated, and what of them the model's vocabulary lacks.",
-        default_config_files=[str(DEFAULTS)],
-    )
-    default = {"model_name": BACKBONE}
-    parser.add_argument("--model", type=dict, default=default, help="Only --model.model_name is needed.")
-    for name, kind in IGNORED_OPTIONS.items():
-        parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
-    parser.add_lightning_class_args(request.classes["data"], "data")
-    parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
-    return parser
+    show(make_data_module("show", args))
 
 
 def show(data: GlueDataModule) -> None:

@@ -63,7 +63,10 @@ MISTAKES = {
     ),
     "no such model": (["--model.model_name=/nowhere"], "no folder '/nowhere' (model.model_name)"),
     "no such checkpoint": (["--ckpt_path=/nowhere.ckpt"], "no checkpoint /nowhere.ckpt"),
-    "model hub out of reach": (["--model.model_name=google-t5/t5-base"], "offline, give a folder"),
+    "model hub out of reach": (
+        ["--model.model_name=google-t5/t5-base"],
+        "HF_HUB_OFFLINE is set, and the cache does not have revision 'main'",
+    ),
     "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
     "no end": (["--trainer.max_epochs=-1"], "must have a beginning and an end"),
     "negative learning rate": (["--model.learning_rate=-1"], "model.learning_rate is -1; expected a number above 0"),
@@ -126,7 +129,10 @@ def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.Cap
 def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "for example: lit-compacter fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
     message = error(capsys, "fti")
-    assert "unknown verb 'fti'; expected one of fit, validate, test, predict, show; did you mean 'fit'?" in message
+    assert (
+        "unknown verb 'fti'; expected one of fit, validate, test, predict, show, download; did you mean 'fit'?"
+        in message
+    )
 
 
 def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:

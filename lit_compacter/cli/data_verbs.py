@@ -1,0 +1,52 @@
+"""The options of the verbs that need the data but neither the model's weights nor a trainer: show and download."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+
+from lit_compacter.cli.cli import VERBS
+from lit_compacter.cli.configs import DEFAULTS
+from lit_compacter.cli.parser import Parser
+from lit_compacter.cli.request import Request
+from lit_compacter.data.options import BACKBONE
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.runtime.launch import command_name
+
+# Other options in the YAML of a run; of `model` only where it comes from is needed.
+IGNORED_OPTIONS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every_n_steps"), int)}
+IGNORED_OPTIONS |= {"run_name": str, "ckpt_path": str, "debug": bool}
+
+
+def make_data_module(verb: str, args: Sequence[str]) -> GlueDataModule:
+    """Parse the options of a run, and make its data module.
+
+    Args:
+        verb: show or download.
+        args: The words after the verb.
+    """
+    request = Request.read(args)
+    parser = make_parser(verb, request)
+    config: Namespace = parser.instantiate_classes(parser.parse_args(request.args))
+    data: GlueDataModule = config.data
+    return data
+
+
+def make_parser(verb: str, request: Request) -> Parser:
+    """A parser that takes the YAMLs of a run and needs only what is under `data` and where the model comes from."""
+    parser = Parser(
+        request=request,
+        prog=f"{command_name()} {verb}",
+        description=VERBS[verb],
+        default_config_files=[str(DEFAULTS)],
+    )
+    default = {"model_name": BACKBONE}
+    parser.add_argument(
+        "--model", type=dict, default=default, help="Only --model.model_name and --model.revision are needed."
+    )
+    for name, kind in IGNORED_OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
+    parser.add_lightning_class_args(request.classes["data"], "data")
+    parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
+    parser.link_arguments("model", "data.model_revision", compute_fn=lambda model: model.get("revision"))
+    return parser
