@@ -207,8 +207,8 @@ class GlueDataModule(LightningDataModule):
 
     def _load(self, official_split: str) -> list[Row]:
         if source := self._hub_source:
-            self.commit = source.commit(self.options.revision)
-            return from_hub(self.task, source, official_split, self.options.revision)
+            self.commit = source.find(self.options.revision).commit
+            return from_hub(self.task, source, official_split, source.download(self.options.revision))
         folder = Path(self.options.data_dir or "") if self.task.hub else Path()  # custom files have their own paths
         return from_files(self.task, official_split, folder)
 

@@ -1,10 +1,12 @@
 """The exception that means "the user can fix this", and helpers for its messages."""
 
 import difflib
+import errno
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T", bound=Hashable)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # the errno of an OSError
 
 
 class UserError(ValueError):

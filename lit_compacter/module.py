@@ -149,6 +149,15 @@ class T5Module(LightningModule):
         place = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
+    def on_fit_start(self) -> None:
+        """Refuse to train if other ranks have other frozen tensors or rows, which are not communicated."""
+        commits = {"model": self.commit, "data": self._data.commit}
+        if commits != (first := self.trainer.strategy.broadcast(commits)):
+            raise UserError(
+                f"rank {self.global_rank} has loaded commits {commits} and rank 0 {first}; give both --model.revision "
+                "and --data.revision"
+            )
+
     def on_train_start(self) -> None:
         self.num_tokens = torch.tensor(0.0, device=self.device)  # targets of all processes since the last step
         schedule = self.lr_schedulers()
@@ -261,8 +270,8 @@ class T5Module(LightningModule):
             "inputs": self.inputs,
             "majority_target": self.majority_target,
             "model_name": self.model_name,
-            "model_revision": self.commit,
-            "data_revision": self._data.commit,
+            "model_commit": self.commit,
+            "data_commit": self._data.commit,
             "backbone": self.backbone,
         }
 
@@ -281,10 +290,10 @@ class T5Module(LightningModule):
         self.majority_target = saved["majority_target"]
         if not resume and saved["task"] not in (self.task.name, *self.task.trained_on):
             warnings.warn(f"the checkpoint was trained on {saved['task']}", stacklevel=2)
-        if resume and saved["data_revision"] not in (None, self._data.commit):
+        if resume and None not in (commits := (saved["data_commit"], self._data.commit)) and len({*commits}) == 2:
             warnings.warn(
-                f"the data set on the hub has changed since the checkpoint; for the same rows give --data.revision "
-                f"{saved['data_revision']}",
+                f"the data set is at another commit ({commits[1]}) than when the checkpoint was written; for the same "
+                f"rows give --data.revision {commits[0]}",
                 stacklevel=2,
             )
         if resume:

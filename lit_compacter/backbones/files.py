@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from lit_compacter.errors import UserError
-from lit_compacter.hub import Repository, find_repository
+from lit_compacter.hub.repository import Repository, find_repository
 
-CONFIG_AND_TOKENIZER = ["config.json", "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "*.model"]
-# What a repository may hold its weights in, the preferred first; each begins with the file that tells.
+CONFIG = (("config.json",),)
+TOKENIZER = (("tokenizer.json",), ("spiece.model",), ("tokenizer_config.json",))  # the last is ByT5's
+TOKENIZER_SETTINGS = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "*.model")
 WEIGHTS = (
-    ["model.safetensors"],
-    ["model.safetensors.index.json", "model-*-of-*.safetensors"],
-    ["pytorch_model.bin"],
-    ["pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"],
+    ("model.safetensors",),
+    ("model.safetensors.index.json", "model-*-of-*.safetensors"),
+    ("pytorch_model.bin",),
+    ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
 )
 
 
@@ -29,11 +30,8 @@ def model_folder(name: str, revision: str | None = None, weights: bool = False) 
     repository = find_model(name, revision)
     if repository is None:
         return Path(name)
-    folder = repository.download(CONFIG_AND_TOKENIZER)
-    if weights:
-        patterns = next((files for files in WEIGHTS if files[0] in repository.files), [files[0] for files in WEIGHTS])
-        repository.download(patterns)
-    return folder
+    required = (CONFIG, TOKENIZER, WEIGHTS) if weights else (CONFIG, TOKENIZER)
+    return repository.download(*required, optional=TOKENIZER_SETTINGS)
 
 
 def model_commit(name: str, revision: str | None) -> str | None:

@@ -19,7 +19,7 @@ from transformers import (
 from lit_compacter.backbones.files import model_folder
 from lit_compacter.backbones.t5 import untie
 from lit_compacter.errors import UserError, first_line
-from lit_compacter.hub import if_damaged
+from lit_compacter.hub.repository import damaged_cache_advice
 
 # Values of a config's model_type → what they are.
 SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
@@ -104,7 +104,7 @@ def cannot_load(part: str, name: str, folder: Path, error: BaseException) -> Use
     advice = (
         "expected a folder with config.json, model.safetensors and the tokenizer's files, as they were published"
         if Path(name).is_dir()
-        else if_damaged(folder)
+        else damaged_cache_advice(folder)
     )
     return UserError(f"cannot load {part}the model {name!r}: {first_line(error)}; {advice}")
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.hooks import add_hook
+
 Sublayer: TypeAlias = Literal["self_attention", "cross_attention", "feed_forward"]
 Options: TypeAlias = dict[str, Any]
 Stack: TypeAlias = Literal["encoder", "decoder"]
@@ -91,7 +93,7 @@ def attach(host: nn.Module, name: str, module: nn.Module) -> None:
     if name in dict(host.named_children()):
         raise ValueError(f"{type(host).__name__} has a submodule {name!r} already: it would be applied twice")
     host.add_module(name, module)
-    host.register_forward_hook(partial(_apply_submodule, name))
+    add_hook(partial(host.register_forward_hook, partial(_apply_submodule, name)))
 
 
 def _apply_submodule(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ def add_biases(model: T5ForConditionalGeneration) -> None:
     for name, norm in named_layer_norms(model):
         if ".block." in name:
             norm.register_parameter("bias", nn.Parameter(torch.zeros_like(norm.weight)))  # type: ignore[arg-type]
-            norm.register_forward_hook(_plus_bias)
+            add_hook(partial(norm.register_forward_hook, _plus_bias))
 
 
 def _plus_bias(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -127,8 +129,9 @@ def _plus_bias(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor
 def prepend(model: T5ForConditionalGeneration, prompt: nn.Parameter) -> None:
     """Prepend the vectors of `prompt`, (P, d_model), to the encoder's embedded input; it becomes `encoder.prompt`."""
     model.encoder.register_parameter("prompt", prompt)
-    model.encoder.register_forward_pre_hook(_prepend, with_kwargs=True)
-    model.decoder.register_forward_pre_hook(partial(_lengthen, len(prompt)), with_kwargs=True)
+    add_hook(partial(model.encoder.register_forward_pre_hook, _prepend, with_kwargs=True))
+    lengthen = partial(_lengthen, len(prompt))
+    add_hook(partial(model.decoder.register_forward_pre_hook, lengthen, with_kwargs=True))
 
 
 def _prepend(
@@ -169,6 +172,11 @@ def forward_with_weight(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
     if isinstance(host, nn.Embedding):
         return F.embedding(x, weight)
     return F.rms_norm(x, weight.shape, weight, host.variance_epsilon)  # type: ignore[arg-type]
+
+
+def normalize(norm: nn.Module, x: Tensor) -> Tensor:
+    """The output of a layer norm of scale 1."""
+    return F.rms_norm(x, x.shape[-1:], eps=norm.variance_epsilon)  # type: ignore[arg-type]
 
 
 def is_layer_norm(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from pathlib import Path
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
@@ -10,14 +11,17 @@ from lit_compacter.backbones.loading import cannot_load
 from lit_compacter.errors import UserError
 
 
-@lru_cache(maxsize=4)
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """The tokenizer of a model on the hub or in a folder.
 
     Raises:
         UserError: There is none at `name`.
     """
-    folder = model_folder(name, revision)
+    return _read_tokenizer(name, model_folder(name, revision))
+
+
+@lru_cache(maxsize=4)
+def _read_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # else transformers asks, and waits
     except Exception as error:  # transformers' readers raise many types

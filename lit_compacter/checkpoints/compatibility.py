@@ -63,15 +63,15 @@ def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, w
 
 
 def _model(metadata: Mapping[str, Any]) -> str:
-    commit = metadata["model_revision"]
+    commit = metadata["model_commit"]
     return f"{metadata['model_name']} at commit {commit}" if commit else str(metadata["model_name"])
 
 
 def _advice(key: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> str:
     """What to do if `key` differs."""
-    names, commits = zip(*((side["model_name"], side["model_revision"]) for side in (saved, current)), strict=True)
-    if key == "backbone" and names[0] == names[1] and commits[0] and commits[0] != commits[1]:
-        return f"the model on the hub has changed; give --model.revision {commits[0]}"
+    same_model, commit = saved["model_name"] == current["model_name"], saved["model_commit"]
+    if key == "backbone" and same_model and commit not in (None, current["model_commit"]):
+        return f"the model on the hub is another one at this commit; give --model.revision {commit}"
     return "give the same (--config with the run's own config.yaml does), or another checkpoint"
 
 

@@ -24,8 +24,8 @@ class Metadata(TypedDict):
     inputs: dict[str, Any]  # data options that training and evaluation share
     majority_target: str  # most common training target
     model_name: str
-    model_revision: str | None  # commit on the hub; None for a folder
-    data_revision: str | None  # commit of the data set on the hub; None for files
+    model_commit: str | None  # on the hub; None for a folder
+    data_commit: str | None  # of the data set on the hub; None for files
     backbone: dict[str, Any]  # shape and fingerprint of the pretrained model
 
 

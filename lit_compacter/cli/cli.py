@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from lit_compacter.checkpoints.format import Metadata
@@ -14,6 +14,7 @@ from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
 from lit_compacter.cli.parser import LINKS, Parser
 from lit_compacter.cli.request import Request, class_path
 from lit_compacter.cli.user_classes import with_classes
+from lit_compacter.data.options import Seed
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.runtime.launch import command_name
@@ -62,7 +63,7 @@ class CLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--seed_everything",
-            type=NonNegativeInt,
+            type=Seed,
             default=42,
             help="Seed of new parameters, dropout and training order.",
         )
@@ -95,14 +96,14 @@ class CLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         defaults = parser.get_defaults()
         for source, target in LINKS:
-            if target in defaults:  # a class of the user's own may have fixed it
+            if source in defaults and target in defaults:  # a class of the user's own may have fixed one
                 parser.link_arguments(source, target)
         parser.set_defaults({"model.method": {"class_path": "lit_compacter.methods.Compacter"}})
         if self.metadata:
-            get = self.request.get
-            defaults.data.task = get("data.task")
-            method, model_name = class_path(get("model.method")), get("model.model_name")
-            parser.set_defaults(checkpoint_defaults(self.metadata, defaults.data, method, model_name))
+            task, method, model_name = map(self.request.get, ("data.task", "model.method", "model.model_name"))
+            values = checkpoint_defaults(self.metadata, task, class_path(method), model_name)
+            # The user's own classes may have other options.
+            parser.set_defaults({name: value for name, value in values.items() if name in defaults})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(self.request.args)

@@ -1,16 +1,14 @@
 """Config files: where they are, how they are read, and what they and checkpoints say of a method."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 
 from lit_compacter.checkpoints.format import Metadata
-from lit_compacter.data.options import InputOptions
 from lit_compacter.errors import UserError, did_you_mean, first_duplicate
-from lit_compacter.methods import METHODS, Method, plain_options
+from lit_compacter.methods import METHODS, Method, make_method, plain_options
+from lit_compacter.tasks import hub_repository
 from lit_compacter.tasks.custom import OPTIONS as CUSTOM_OPTIONS
 
 SHARE = Path(__file__).parents[1] / "share"  # where an installed package keeps configs/ and data/
@@ -82,23 +80,22 @@ def read_config(file: str) -> dict[str, Any]:
 def load_method(name: str) -> Method:
     """The method of `configs/methods/<name>.yaml`, such as `compacter_pp`."""
     given = yaml.safe_load((CONFIGS / "methods" / f"{name}.yaml").read_text())["model"]["method"]
-    options = given.get("init_args", {})
-    return METHODS[given["class_path"]](**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    return make_method(given["class_path"], given.get("init_args", {}))
 
 
 def checkpoint_defaults(
-    metadata: Metadata, data: Namespace, method: str, model_name: str | None = None
+    metadata: Metadata, task: str | None, method: str, model_name: str | None = None
 ) -> dict[str, Any]:
     """A checkpoint's backbone, method and inputs as defaults of the parser.
 
-    Options that describe a custom task are left out if another task is evaluated, and so are those that the user's own
-    data module does not have.
+    Options that describe a custom task are left out if another task is evaluated, and so are commits of another model
+    or data set than the checkpoint's.
 
     Args:
         metadata: The checkpoint's.
-        data: The data module's default options, with `task` as the user has given it.
+        task: The task that the user names, if any.
         method: Import path of the method that the user names. A checkpoint alone never decides what is imported.
-        model_name: The model that the user names.
+        model_name: The model that the user names, if any.
 
     Raises:
         UserError: The checkpoint's method is neither one of this package nor the one that the user names.
@@ -112,17 +109,14 @@ def checkpoint_defaults(
                 f"be named too: give the run's own config.yaml with --config, or --model.method {path}"
             )
     options = plain_options(metadata["options"])
-    same_task = data.get("task") in (metadata["task"], None)
-    shared = {field.name for field in dataclasses.fields(InputOptions) if field.name in data}
+    same_task = task in (metadata["task"], None)
     inputs = {
-        f"data.{name}": value
-        for name, value in metadata["inputs"].items()
-        if name in shared and (same_task or name not in CUSTOM_OPTIONS)
+        f"data.{name}": value for name, value in metadata["inputs"].items() if same_task or name not in CUSTOM_OPTIONS
     }
-    model = {"model.model_name": metadata["model_name"], "model.method": {"class_path": path, "init_args": options}}
-    revisions = {}
+    commits = {}
     if model_name in (metadata["model_name"], None):
-        revisions["model.revision"] = metadata["model_revision"]
-    if same_task and "revision" in data:
-        revisions["data.revision"] = metadata["data_revision"]
-    return model | inputs | revisions
+        commits["model.revision"] = metadata["model_commit"]
+    if same_task or hub_repository(task) == hub_repository(metadata["task"]):
+        commits["data.revision"] = metadata["data_commit"]
+    model = {"model.model_name": metadata["model_name"], "model.method": {"class_path": path, "init_args": options}}
+    return model | inputs | commits

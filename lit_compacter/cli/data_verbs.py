@@ -13,7 +13,7 @@ from lit_compacter.data.options import BACKBONE
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.runtime.launch import command_name
 
-# Other options in the YAML of a run; of `model` only where it comes from is needed.
+# Other options in the YAML of a run.
 IGNORED_OPTIONS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every_n_steps"), int)}
 IGNORED_OPTIONS |= {"run_name": str, "ckpt_path": str, "debug": bool}
 
@@ -40,13 +40,15 @@ def make_parser(verb: str, request: Request) -> Parser:
         description=VERBS[verb],
         default_config_files=[str(DEFAULTS)],
     )
-    default = {"model_name": BACKBONE}
-    parser.add_argument(
-        "--model", type=dict, default=default, help="Only --model.model_name and --model.revision are needed."
-    )
+    parser.add_argument("--model", type=dict, default={}, help="Only model_name and revision are needed.")
     for name, kind in IGNORED_OPTIONS.items():
         parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
     parser.add_lightning_class_args(request.classes["data"], "data")
-    parser.link_arguments("model", "data.model_name", compute_fn=lambda model: model["model_name"])
-    parser.link_arguments("model", "data.model_revision", compute_fn=lambda model: model.get("revision"))
+    source = {
+        "model_name": request.get("model.model_name") or BACKBONE,
+        "model_revision": request.get("model.revision"),
+    }
+    for option, value in source.items():
+        if f"data.{option}" in parser.get_defaults():  # the user's own data module may not have it
+            parser.link_arguments("model", f"data.{option}", compute_fn=lambda _, value=value: value)
     return parser

@@ -11,9 +11,7 @@ def main(args: Sequence[str]) -> None:
     """Download the model, its tokenizer and the data set of a run, at their revisions, and print where they are."""
     data = make_data_module("download", args)
     model_name, revision = data.options.model_name, data.options.model_revision
-    folders = {f"model {model_name}": model_folder(model_name, revision, weights=True)}
-    if (folder := data.download()) is not None:
-        folders[f"data set {data.task.hub}"] = folder
+    folders = {f"model {model_name}": model_folder(model_name, revision, weights=True), "data set": data.download()}
     for name, folder in folders.items():
-        console.print(f"{name}: {folder}", markup=False, soft_wrap=True)
-    console.print("HF_HUB_OFFLINE=1 makes a run use these without asking the hub")
+        console.print(f"{name}: {folder or 'files of your own'}", markup=False, soft_wrap=True)
+    console.print("to use them without asking the hub, set HF_HUB_OFFLINE=1")

@@ -65,8 +65,7 @@ def configure_logging() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
         if bars[1]:
             datasets.enable_progress_bars()
-        if bars[2]:
-            enable_progress_bars()
+        (enable_progress_bars if bars[2] else disable_progress_bars)()  # transformers enables them too
 
 
 def _configure_warnings() -> None:

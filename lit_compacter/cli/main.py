@@ -19,6 +19,7 @@ from lit_compacter.cli.logging import configure_logging
 from lit_compacter.cli.request import Request, replaced_options
 from lit_compacter.cli.trainer import check_trainer_options, make_trainer
 from lit_compacter.errors import UserError, did_you_mean
+from lit_compacter.hub.repository import forget_lookups
 from lit_compacter.results.summaries import summarize_run
 from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
 from lit_compacter.runtime.launch import check_launch, command_name
@@ -59,6 +60,7 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         if args is not None:
             sys.argv = [str(ENTRY), *args]  # with which Lightning launches further processes
         sys.path.append(os.getcwd())  # where the user's own classes are
+        forget_lookups()
         verb, rest = _split_verb(words)
         if verb in DATA_VERBS:
             DATA_VERBS[verb](rest)

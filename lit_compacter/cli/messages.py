@@ -12,6 +12,7 @@ WORDS = {
     "tuple": "a list such as [a, b]",
     "PositiveInt": "a whole number above 0",
     "NonNegativeInt": "a whole number, 0 or more",
+    "Seed": "a whole number from 0 to 4294967295",
     "PositiveFloat": "a number above 0",
     "NonNegativeFloat": "a number, 0 or more",
     "Share": "a share of the run (below 1)",

@@ -1,7 +1,7 @@
 """What the user has asked for, before jsonargparse parses it: the command line, config files and own classes."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -11,9 +11,15 @@ import yaml
 from lit_compacter.checkpoints.paths import find_checkpoint
 from lit_compacter.cli.configs import DEFAULTS, display_name, find_config, read_config
 from lit_compacter.cli.user_classes import find_classes, split_class_options, without_classes
+from lit_compacter.tasks import hub_repository
 
 METHOD = "model.method"
 CLASS, INIT_ARGS = "class_path", "init_args"
+# A revision, the option that says of what, and what of its values is one repository.
+REVISIONS: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
+    ("model.revision", "model.model_name", str),
+    ("data.revision", "data.task", hub_repository),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Request:
         contents = [read_config(path) for path in paths]
         args, named = split_class_options(args)
         configs = {display_name(p): flatten(without_classes(c)) for p, c in zip(paths, contents, strict=True)}
+        args += [f"--{name}=null" for name in stale_revisions([*configs.values(), parse_options(args)])]
         methods = [class_path(options.get(METHOD)) for options in (*configs.values(), parse_options(args))]
         return cls(args, configs, find_classes(contents, named, methods))
 
@@ -56,6 +63,21 @@ class Request:
     def find_checkpoint(self) -> str | None:
         """The file that `--ckpt_path` means, which decides how the rest is parsed; None if it is not given."""
         return find_checkpoint(*map(self.get, ("ckpt_path", "trainer.default_root_dir", "run_name")))
+
+
+def stale_revisions(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The revisions of a model or data set that a later source replaces by another: those in a run's own config.yaml.
+
+    Args:
+        sources: Options by dotted name, in the order given.
+    """
+    stale = []
+    for revision, owner, repository in REVISIONS:
+        last = max((number for number, options in enumerate(sources) if options.get(revision)), default=-1)
+        owners = [[repository(o[owner]) for o in part if o.get(owner)] for part in (sources[: last + 1], sources)]
+        if last >= 0 and owners[0][-1:] != owners[1][-1:]:
+            stale.append(revision)
+    return stale
 
 
 def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

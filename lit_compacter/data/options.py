@@ -4,9 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt, restricted_number_type
 
 BACKBONE = "google-t5/t5-base"  # the paper's
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 LabelValue: TypeAlias = str | int | float
 
 
@@ -29,7 +30,7 @@ class InputOptions:
     """paper: make train, validation and test of the labeled rows. official: the benchmark's own sets; the test set has
     no labels, and predict writes the file that the leaderboard scores."""
 
-    data_seed: NonNegativeInt = 42  # type: ignore[valid-type]
+    data_seed: Seed = 42  # type: ignore[valid-type]
     """Seed of the split, and of max_train_samples."""
 
     max_train_samples: PositiveInt | None = None  # type: ignore[valid-type]

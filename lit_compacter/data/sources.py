@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from lit_compacter.data.readers import NumberedRows, RawRow, read_rows
 from lit_compacter.errors import UserError
-from lit_compacter.hub import find_repository, if_damaged
+from lit_compacter.hub.repository import Repository, damaged_cache_advice, find_repository
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class HubConfiguration:
     """A configuration of a data set on the hub.
 
     Attributes:
-        repository: Such as `nyu-mll/glue`, or a folder in the same layout.
+        repository: Such as `nyu-mll/glue`.
         name: Such as `rte`, which is also the folder of its files, `rte/train-….parquet` and so on.
         unlabeled: Splits whose labels are left out, because the benchmark's own files do not have them.
     """
@@ -137,30 +137,27 @@ class HubConfiguration:
     def __str__(self) -> str:
         return f"{self.repository} ({self.name})"
 
-    def commit(self, revision: str | None) -> str:
-        """The commit that a branch, a tag or None, the main branch, means."""
-        return find_repository("dataset", self.repository, revision).commit
+    def find(self, revision: str | None) -> Repository:
+        """Its repository at a branch, tag or commit; None is the main branch."""
+        return find_repository("dataset", self.repository, revision)
 
     def download(self, revision: str | None) -> Path:
         """Download the rows of all splits, unless they are cached, and return the repository's folder."""
-        if Path(self.repository).is_dir():
-            return Path(self.repository)
-        return find_repository("dataset", self.repository, revision).download([f"{self.name}/*"])
+        return self.find(revision).download([[f"{self.name}/*"]])
 
 
-def from_hub(task: RowParser, source: HubConfiguration, split: str, revision: str | None = None) -> list[Row]:
+def from_hub(task: RowParser, source: HubConfiguration, split: str, folder: Path) -> list[Row]:
     """An official split from the hub.
 
     Args:
         task: Parses the rows.
         source: Repository and configuration.
         split: The official split.
-        revision: Branch, tag or commit. Default: the main branch.
+        folder: The folder of the repository in the cache.
 
     Raises:
-        UserError: The rows cannot be downloaded or read, or one is not valid.
+        UserError: The rows cannot be read, or one is not valid.
     """
-    folder = source.download(revision)
     files = sorted(folder.glob(f"{source.name}/{split}-*.parquet"))
     if not files:
         raise UserError(f"{source} has no split {split} in {folder}")
@@ -168,7 +165,7 @@ def from_hub(task: RowParser, source: HubConfiguration, split: str, revision: st
     try:
         raws = [task.from_hub(raw) | unknown for path in files for _, raw in read_rows(path)]
     except UserError as error:
-        raise UserError(f"{error}; {if_damaged(folder)}") from error
+        raise UserError(f"{error}; {damaged_cache_advice(folder)}") from error
     return list(_labelled(task, enumerate(raws, start=1), split, f"{source}, {split}", task.idx))
 
 

@@ -1,6 +1,5 @@
 """From pairs of texts to tokens, truncated where it hurts least, and cached."""
 
-import errno
 import hashlib
 import json
 import unicodedata
@@ -14,6 +13,7 @@ import datasets
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import tokenizer_fingerprint
+from lit_compacter.errors import DISK_FULL
 
 CACHE_VERSION = 3  # raised when `tokenize_examples` makes other columns or tokens
 
@@ -89,7 +89,7 @@ def _is_writable(folder: Path) -> bool:
         with TemporaryFile(dir=folder):
             return True
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in DISK_FULL:
             raise
         warnings.warn(
             f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory and made anew by each "

@@ -26,6 +26,11 @@ def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 
+def make_method(name: str, options: Mapping[str, Any]) -> Method:
+    """The method of that name in `METHODS`, with options as YAML or a checkpoint has them."""
+    return METHODS[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})
+
+
 def name_of(method: type[Method]) -> str:
     """A method's name in configs and checkpoints: its class name if it is in `METHODS`, else its import path."""
     is_known = METHODS.get(method.__name__) is method

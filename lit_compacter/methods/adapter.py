@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import ClassVar, get_args
 
 from torch import nn
 from transformers import T5ForConditionalGeneration
@@ -25,6 +25,8 @@ class Adapter(Method):
     Pfeiffer's variant, as the paper configures it, is sublayers=[self_attention]; AdapterDrop is layers=[5, …, 11].
     """
 
+    NAME: ClassVar[str] = "adapter"  # of the submodule of each site
+
     reduction_factor: int = 32
     """Model dimension divided by the bottleneck (T5-base: 768 / 32 = 24). The paper searches 8, 16 and 32."""
     sublayers: tuple[Sublayer, ...] = DEFAULT_SUBLAYERS
@@ -42,7 +44,7 @@ class Adapter(Method):
         bottleneck = self.bottleneck(d_model(model))
         linear = self.linear_factory(model)
         for site in sites(model, self.sublayers, self.layers, self.stacks):
-            attach(site.module, "adapter", Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
+            attach(site.module, self.NAME, Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
         LayerNorms().inject(model)
 
     def check_sites(self, model: T5ForConditionalGeneration) -> None:

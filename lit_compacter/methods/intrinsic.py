@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.hooks import add_hook
 from lit_compacter.backbones.t5 import forward_with_weight, weight_hosts
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Subspace
@@ -30,7 +31,7 @@ class IntrinsicSAID(Method):
         model.add_module("subspace", subspace)
         for index, (_, hosts) in enumerate(weights):
             for host in hosts:
-                host.register_forward_hook(partial(_shift, subspace, index))
+                add_hook(partial(host.register_forward_hook, partial(_shift, subspace, index)))
 
     def check(self, skeleton: T5ForConditionalGeneration) -> None:
         num_weights = len(list(weight_hosts(skeleton)))

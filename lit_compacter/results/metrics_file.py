@@ -60,6 +60,7 @@ def _data(trainer: Trainer, options: DataOptions, split: str) -> dict[str, Any]:
     """The options that decide which rows a split has and how its inputs are made, without those that are not set."""
     files = {name: getattr(options, name) for name in ("data_dir", f"{split}_file")}
     values = {name: value and str(Path(value).resolve()) for name, value in files.items()} | options.inputs
+    values["commit"] = trainer.datamodule.commit  # type: ignore[attr-defined]
     values["trained_on"] = options.trained_on if options.trained_on != options.task else None
     if not isinstance(limit := getattr(trainer, LIMITS[split]), float) or limit != 1.0:  # 1 is a batch, 1.0 all
         values[LIMITS[split]] = limit

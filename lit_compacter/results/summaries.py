@@ -40,7 +40,7 @@ class SaveConfig(Callback):
         self.verb = verb
 
     def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
+        if not (trainer.sanity_checking or self.run_dir.has_begun):
             self.run_dir.begin(self.config(), self.verb)
 
     on_train_start = on_validation_start = on_test_start = on_predict_start = _save

@@ -1,7 +1,6 @@
 """What turns an exception into one line on stderr."""
 
 import contextlib
-import errno
 import re
 import sys
 import time
@@ -10,10 +9,9 @@ from collections.abc import Iterator
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import DISK_FULL, UserError
 from lit_compacter.runtime.rank import is_rank_zero
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 REPORT_DELAY_S = 3  # other ranks wait: where all make the same mistake, rank 0 ends them before they repeat its line
 
 

@@ -11,6 +11,12 @@ from lit_compacter.tasks.task import Task as Task
 TASKS: dict[str, Task] = {task.name: task for task in (*GLUE_TASKS, *SUPERGLUE_TASKS)}
 
 
+def hub_repository(task: str | None) -> str | None:
+    """The repository of a task's rows on the hub, if it has one."""
+    hub = TASKS[task].hub if task in TASKS else None
+    return hub.repository if hub else None
+
+
 def find_task(options: DataOptions) -> Task:
     """The task that the options name.
 

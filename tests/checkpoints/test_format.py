@@ -25,8 +25,8 @@ METADATA: Metadata = {
     "inputs": {"max_source_length": 128},
     "majority_target": "0",
     "model_name": "a/model",
-    "model_revision": None,
-    "data_revision": None,
+    "model_commit": None,
+    "data_commit": None,
     "backbone": {"d_model": 768, "weights": "ab"},
 }
 STATE = {"model.phm_rule": torch.zeros(4, 4, 4)}

@@ -65,7 +65,7 @@ MISTAKES = {
     "no such checkpoint": (["--ckpt_path=/nowhere.ckpt"], "no checkpoint /nowhere.ckpt"),
     "model hub out of reach": (
         ["--model.model_name=google-t5/t5-base"],
-        "HF_HUB_OFFLINE is set, and the cache does not have revision 'main'",
+        "the cache lacks it at revision 'main'; HF_HUB_OFFLINE is set",
     ),
     "data hub out of reach": (["--data.data_dir=null"], "--data.data_dir DIR"),
     "no end": (["--trainer.max_epochs=-1"], "must have a beginning and an end"),

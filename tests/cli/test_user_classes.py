@@ -52,6 +52,11 @@ class Scaled(T5Module):
         return self.scale * super().training_step(batch, batch_idx)
 
 
+class Plain(T5Module):
+    def __init__(self, method: Method, model_name: str = "t5", seed: int = 42):
+        super().__init__(method, model_name, seed=seed)
+
+
 class Fixed(GlueDataModule):
     def __init__(self, model_name: str, data_dir: str, batch_size: int = 16):
         super().__init__(task="rte", model_name=model_name, data_dir=data_dir, batch_size=batch_size)
@@ -127,12 +132,14 @@ def test_a_checkpoint_alone_names_nothing_to_import(here: Path, capsys: pytest.C
     assert "test/score" in json.loads(Path("runs/run/metrics.json").read_text())
 
 
-def test_a_data_module_that_fixes_its_task(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classes_with_few_options(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fixed = ["--data.class_path=mine.Fixed", "--data.init_args.batch_size=8", *QUICK, "--run_name=run"]
-    assert main(["fit", *fixed])
+    assert main(["fit", "--model=mine.Plain", *fixed])
     main([*printed_command(capsys.readouterr().out), "--trainer.limit_test_batches=1"])
     data = yaml.safe_load(Path("runs/run/config-test.yaml").read_text())["data"]
     assert data["class_path"] == "mine.Fixed" and data["init_args"]["batch_size"] == 8
+    main(["show", *fixed])
+    assert "rte: 2,000 examples to train" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

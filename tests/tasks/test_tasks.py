@@ -149,11 +149,10 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
     benchmark.write_files(tmp_path / "files")
     benchmark.write_hub(tmp_path / "hub")
     assert task.hub is not None and task.hub.name == benchmark.hub
-    folder = replace(task.hub, repository=str(tmp_path / "hub"))
     assert set(task.files.names) == set(benchmark.layout)
     for split in benchmark.layout:
         found = from_files(task, split, tmp_path / "files")
-        assert found == from_hub(task, folder, split)
+        assert found == from_hub(task, task.hub, split, tmp_path / "hub")
         assert len(found) == COUNTS[split.split("_")[0]]
         labeled = not split.startswith("test") or benchmark.labelled_test
         assert all((row.label is not None) == labeled for row in found)
