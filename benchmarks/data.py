@@ -1,4 +1,4 @@
-"""Time and memory of making a task's training and validation examples: tokenized anew, and from the cache.
+"""Measure the time and memory to prepare a task's training and validation examples, without and with the cache.
 
 `python -m benchmarks.data --task multirc --max_source_length 256 --data_dir DIR --model_name T5_DIR`
 """
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", default="multirc")
     parser.add_argument("--data_dir", help="the benchmark's own files; default: the hub")
-    parser.add_argument("--model_name", default="google-t5/t5-base", help="whose tokenizer is used")
+    parser.add_argument("--model_name", default="google-t5/t5-base", help="the model whose tokenizer is used")
     parser.add_argument("--max_source_length", type=int, default=256)
     options = vars(parser.parse_args())
     datasets.disable_progress_bars()

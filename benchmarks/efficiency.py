@@ -1,9 +1,9 @@
 """The paper's section 5.5: parameters, checkpoint, memory and time of every method, relative to full fine-tuning.
 
-`python -m benchmarks.efficiency --out results/efficiency` measures each configs/methods/*.yaml in a
-process of its own, on T5-base with random weights, and writes efficiency.json, efficiency.md and efficiency.png in that
-folder. Started again it measures what is missing; with other options, versions or another machine it says what differs.
-`--redraw` writes efficiency.md and efficiency.png anew from efficiency.json.
+`python -m benchmarks.efficiency --out results/efficiency` measures each configs/methods/*.yaml in a separate process,
+on T5-base with random weights, and writes efficiency.json, efficiency.md and efficiency.png to that folder. A rerun
+measures only what is missing. If options, versions or the machine differ, it reports the differences and stops.
+`--redraw` rewrites efficiency.md and efficiency.png from efficiency.json.
 """
 
 import argparse
@@ -49,7 +49,7 @@ RELATIVE = ("memory_mb", "seconds")
 
 
 def measure(name: str, options: argparse.Namespace) -> Result:
-    """Train a few steps with a method; the first one warms up."""
+    """Train a few steps with a method. The first step is a warm-up."""
     device = torch.device(options.device)
     torch.manual_seed(0)
     model = random_t5(options.model_name)
@@ -86,20 +86,20 @@ def measure(name: str, options: argparse.Namespace) -> Result:
 
 
 def method_options(name: str) -> dict[str, Any]:
-    """A method's class and options, as they are built."""
+    """The class and the options of a method."""
     method: Any = load_method(name)
     return {"class": type(method).__name__} | dataclasses.asdict(method)
 
 
 def random_t5(name: str | None) -> T5ForConditionalGeneration:
-    """A T5 with random weights, of a model folder's sizes; by default T5-base."""
+    """A T5 with random weights and the sizes of a model folder; by default those of T5-base."""
     if name is None:
         return AutoModelForSeq2SeqLM.from_config(T5Config(**T5_BASE, decoder_start_token_id=0))
     return load_backbone(name, pretrained=False)
 
 
 def checkpoint_bytes(model: torch.nn.Module, saved: set[str]) -> int:
-    """Size of a file with what the method saves, without the optimizer's state."""
+    """Size of a file with the tensors that the method saves, without optimizer state."""
     state = {
         name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items() if name in saved
     }
@@ -109,7 +109,7 @@ def checkpoint_bytes(model: torch.nn.Module, saved: set[str]) -> int:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device's allocator, or resident in this process on a CPU."""
+    """Peak memory in bytes: of the GPU's allocator, or, on CPU, the resident memory of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -127,7 +127,7 @@ def measured_with(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def markdown(results: Mapping[str, Result]) -> str:
-    """A table for each way to measure, smallest first."""
+    """One table per measurement setup, the smallest method first."""
     return "\n".join(_section(group) for group in group_comparable(results))
 
 
@@ -155,9 +155,9 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="under bf16 autocast")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--length", type=int, default=128, help="source tokens")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one that warms up")
-    parser.add_argument("--scores", type=Path, help="methods.json of benchmarks.methods: the figure's scores")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)  # how a process of its own is asked for one method
+    parser.add_argument("--steps", type=int, default=3, help="timed steps, after one warm-up step")
+    parser.add_argument("--scores", type=Path, help="methods.json of benchmarks.methods, with scores for the figure")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)  # internal: measure one method in this process
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure, options)))

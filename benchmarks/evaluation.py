@@ -1,7 +1,7 @@
-"""Peak memory of evaluation for a number of examples and for ten times as many.
+"""Measure the peak memory of evaluation for a number of examples and for ten times as many.
 
-`python -m benchmarks.evaluation` runs validate and predict, each in a process of its own, on the embedded
-task's validation rows, repeated as often as needed.
+`python -m benchmarks.evaluation` runs validate and predict, each in a separate process, on the validation rows of the
+demo task, repeated as often as needed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ QUIET = ["--config", "demo.yaml", "--trainer.accelerator", "cpu", "--trainer.ena
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=2_000, help="and ten times as many")
+    parser.add_argument("--examples", type=int, default=2_000, help="number of examples; then ten times as many")
     few = parser.parse_args().examples
     table = Table("examples", "validate, MB", "predict, MB", title="peak memory of the process")
     with tempfile.TemporaryDirectory() as name:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def write_rows(folder: Path, count: int) -> None:
-    """dev.tsv and test.tsv with `count` of the embedded task's validation rows, one after another and again."""
+    """Write dev.tsv and test.tsv with `count` validation rows of the demo task, repeated as needed."""
     header, *rows = (line.split("\t") for line in (ROOT / "data/demo/RTE/dev.tsv").read_text().splitlines())
     lines = [header, *([str(i), *rows[i % len(rows)][1:]] for i in range(count))]
     folder.mkdir(parents=True)
@@ -49,7 +49,7 @@ def write_rows(folder: Path, count: int) -> None:
 
 
 def peak(*arguments: str) -> float:
-    """Largest resident memory of the command line's process, MB."""
+    """Peak resident memory of a command-line run, in MB."""
     process = subprocess.Popen([sys.executable, MAIN, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 AREA = 45  # points² per GB of memory
 LEGEND = (2, 4, 8)  # GB
-NEAR = 9  # points: a label further from its point gets a line to it
+NEAR = 9  # points: a label farther from its point gets a line to it
 
 
 def draw(results: Mapping[str, Result], scores: Mapping[str, float], path: Path) -> None:
-    """Score (or time per step, where none is given) over trained share, as the paper's figure 1; area is memory."""
+    """Plot score, or else time per step, against the trained share, as in the paper's figure 1; area is memory."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -58,14 +58,14 @@ def draw(results: Mapping[str, Result], scores: Mapping[str, float], path: Path)
 def place_labels(
     axes: "Axes", x: Sequence[float], y: Sequence[float], names: Sequence[str], radii: Sequence[float]
 ) -> None:
-    """Write each point's name as near to it as it goes without touching a point or another name.
+    """Write each point's name as close to it as possible without touching a point or another name.
 
     Args:
-        axes: Whose points are drawn and whose limits are set.
-        x: Of the points, in data units.
-        y: The same.
-        names: Their names.
-        radii: Of the points' disks, in points.
+        axes: The axes, with points drawn and limits set.
+        x: The x-coordinates of the points, in data units.
+        y: The y-coordinates of the points, in data units.
+        names: The names of the points.
+        radii: The radii of the points' disks, in typographic points.
     """
     from matplotlib.transforms import Bbox
 
@@ -90,7 +90,7 @@ def place_labels(
                     _join(axes, (x[i], y[i]), offset, radii[i])
                 break
             label.remove()
-        else:  # no room anywhere near: rather an overlap than a point without a name
+        else:  # no room nearby: an overlap is better than a point without a name
             _write(axes, names[i], (x[i], y[i]), (radii[i] + 2, 0))
 
 

@@ -29,7 +29,7 @@ def make(kind: str, dim: int, bottleneck: int, phm_dim: int) -> Bottleneck:
 
 
 def seconds(adapter: Bottleneck, x: torch.Tensor) -> float:
-    """Of one forward and backward pass."""
+    """Time of one forward and backward pass."""
     started = time.perf_counter()
     adapter(x).sum().backward()
     return time.perf_counter() - started

@@ -1,9 +1,9 @@
-"""Every method trained on one task: validation scores, training losses and time.
+"""Train every method on one task, and report validation scores, training losses and time.
 
 `python -m benchmarks.methods --out docs/results/mrpc -- --config mrpc.yaml --trainer.max_epochs 3` runs
 `main.py fit` for each configs/methods/*.yaml with the options after `--`, and writes methods.json and methods.md.
-Started again it runs what is missing; with other options, configs, data, versions or another machine it says what
-differs. `--redraw` writes methods.md anew from methods.json.
+A rerun runs only what is missing. If options, configs, data, versions or the machine differ, it reports the differences
+and stops. `--redraw` rewrites methods.md from methods.json.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def fit(name: str, options: list[str], own: list[str]) -> Result:
     Args:
         name: The method.
         options: Options of main.py fit, for all methods.
-        own: Options of this method alone.
+        own: Options for this method only.
     """
     with tempfile.TemporaryDirectory() as root:
         started = time.perf_counter()
@@ -75,7 +75,7 @@ def command(options: list[str]) -> str:
 
 
 def with_method(file: str, options: list[str]) -> list[str]:
-    """The options with the method's file after their config files, over which it wins, and before what wins over it."""
+    """Insert the method's file after the config files, which it overrides, and before options that override it."""
     configs = [i for i, option in enumerate(options) if option.partition("=")[0] in ("-c", "--config")]
     end = configs[-1] + (1 if "=" in options[configs[-1]] else 2) if configs else 0
     return [*options[:end], "--config", file, *options[end:]]
@@ -97,7 +97,7 @@ def measured_with(name: str, options: list[str], own: list[str]) -> dict[str, An
 
 
 def words(options: list[str]) -> list[str]:
-    """`--name value`, one entry per option, however it was written."""
+    """Normalize the options to `--name value`, one entry per option."""
     entries: list[str] = []
     for word in options:
         if word.startswith("--") or word.partition("=")[0] == "-c":
@@ -114,7 +114,7 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def markdown(results: Mapping[str, Result]) -> str:
-    """A table for each way to measure, with its command; sorted by score, then by size."""
+    """One table per measurement setup, with its command; sorted by score, then by size."""
     return "\n".join(_section(group) for group in group_comparable(results))
 
 
@@ -141,7 +141,7 @@ def _section(group: Mapping[str, Result]) -> str:
 
 
 def _order(name: str) -> tuple[int, str]:
-    """The task's metrics first, then what is made of them."""
+    """Sort key: the task's metrics first, then the values derived from them."""
     last = ("val/score", "val/best_score", "val/invalid")
     return (last.index(name) + 1 if name in last else 0), name
 
@@ -161,9 +161,9 @@ def main() -> None:
         action="append",
         default=[],
         metavar=("NAME", "OPTIONS"),
-        help="options for one method alone, such as phm_adapter '--model.method.phm_dim 8'",
+        help="options for one method only, such as phm_adapter '--model.method.phm_dim 8'",
     )
-    parser.add_argument("options", nargs="*", help="options of main.py fit for all, after --")
+    parser.add_argument("options", nargs="*", help="options of main.py fit for all methods, after --")
     arguments = parser.parse_args()
     own = {name: shlex.split(given) for name, given in arguments.own}
     path, options, names = arguments.out / "methods.json", arguments.options, arguments.methods
@@ -176,7 +176,7 @@ def main() -> None:
             parser.error(str(error))
         results = measure_missing(path, wanted, lambda name: fit(name, options, own.get(name, [])))
     else:
-        parser.error("no options of main.py fit are given: for example -- --config mrpc.yaml")
+        parser.error("give options of main.py fit, for example: -- --config mrpc.yaml")
     (arguments.out / "methods.md").write_text(markdown(results))
     print(markdown(results))
     stop_if_missing(results, names)

@@ -22,9 +22,9 @@ from lit_compacter.utils.atomic import atomic_write
 
 Result: TypeAlias = dict[str, Any]
 MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends on
-METHOD = "method"  # key in that: the part that is the method's own
+METHOD = "method"  # key within it: the part that is specific to the method
 LIBRARIES = ("torch", "transformers", "peft")
-MAX_DIFFERENCES = 3  # that are named
+MAX_DIFFERENCES = 3  # to list in a message
 
 # Name in configs/methods/ → its name in papers.
 TITLES = {
@@ -47,17 +47,17 @@ TITLES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that the measurements of methods share."""
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    """Add the options that the benchmarks of methods share."""
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--methods", nargs="+", choices=METHOD_NAMES, default=METHOD_NAMES, metavar="NAME")
-    parser.add_argument("--redraw", action="store_true", help="write tables and figures of known results; measure none")
+    parser.add_argument("--redraw", action="store_true", help="rewrite tables and figures without measuring")
 
 
 def load(path: Path) -> dict[str, Result]:
     """The results in a file, by method; none if there is no file.
 
     Raises:
-        SystemExit: They do not say what they were measured with.
+        SystemExit: A result does not say what it was measured with.
     """
     results: dict[str, Result] = json.loads(path.read_text())["methods"] if path.exists() else {}
     if unknown := [name for name, result in results.items() if MEASURED_WITH not in result]:
@@ -66,7 +66,7 @@ def load(path: Path) -> dict[str, Result]:
 
 
 def load_all(path: Path) -> dict[str, Result]:
-    """The results in a file that must have some, for `--redraw`."""
+    """Load the results of a file, which must have some, for `--redraw`."""
     if results := load(path):
         return results
     raise SystemExit(f"{path} holds no results to redraw; measure some without --redraw")
@@ -75,7 +75,7 @@ def load_all(path: Path) -> dict[str, Result]:
 def measure_missing(
     path: Path, wanted: Mapping[str, Mapping[str, Any]], measure: Callable[[str], Result]
 ) -> dict[str, Result]:
-    """Measure what the file at `path` lacks, and write it after each method; report a method that fails.
+    """Measure the methods missing from the file at `path`, and write it after each one. Report methods that fail.
 
     Args:
         path: A JSON file.
@@ -115,7 +115,7 @@ def differences(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
-        if isinstance(old, list) and isinstance(new, list):  # of two lists the entries that only one of them has
+        if isinstance(old, list) and isinstance(new, list):  # of two lists, show only the entries that differ
             parts = [[item for item in one if item not in other] for one, other in ((old, new), (new, old))]
             old, new = (", ".join(map(str, part)) or "nothing" for part in (parts if any(parts) else (old, new)))
         found.append(f"{key} {_or_absent(old)}, now {_or_absent(new)}")
@@ -136,7 +136,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, An
 
 
 def group_comparable(results: Mapping[str, Result]) -> list[dict[str, Result]]:
-    """The results in groups for one table each, within which only the method differs."""
+    """Group the results into tables, so that only the method differs within a table."""
     groups: dict[str, dict[str, Result]] = {}
     for name, result in results.items():
         shared = {key: value for key, value in result[MEASURED_WITH].items() if key != METHOD}
@@ -193,8 +193,9 @@ def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None
 def run(*arguments: str) -> str:
     """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails.
 
-    glibc returns large blocks to the system when they are freed. Otherwise fragmentation would be measured: with
-    Intrinsic-SAID's many temporaries of some megabytes it more than doubles the memory of T5-base.
+    The environment variable makes glibc return large blocks to the system when they are freed. Otherwise
+    fragmentation would be measured: Intrinsic-SAID's many temporaries of a few megabytes would more than double the
+    memory of T5-base.
     """
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=env).stdout

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-# Lightning launches further processes with this file's path, for which Python puts this folder first on sys.path, where
-# its modules would hide others of the same names.
+# Lightning launches further processes with this file's path. Python then puts this folder first on sys.path, where its
+# modules would shadow others with the same names.
 PACKAGE = Path(__file__).resolve().parent
 sys.path = [str(PACKAGE.parent) if Path(path).resolve() == PACKAGE else path for path in sys.path]
 
@@ -13,12 +13,12 @@ from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
 
 if sys.stderr.isatty() and is_rank_zero():
     print("loading PyTorch, Lightning and Transformers …", file=sys.stderr)
-with handle_stop_signals():  # the next import takes seconds, in which a run can be told to stop too
+with handle_stop_signals():  # the next import takes seconds, and a stop signal may arrive meanwhile
     from lit_compacter.cli.main import main as main
 
 
 def console_script() -> None:
-    """The command `lit-compacter`, whose exit code would be what `main` returns."""
+    """The command `lit-compacter`. It returns nothing, because a return value would become the exit code."""
     main()
 
 

@@ -46,8 +46,8 @@ class GlueDataModule(LightningDataModule):
         self.options = DataOptions(**options)
         self.task = find_task(self.options)
         self.data: dict[str, datasets.Dataset] = {}  # split → tokenized rows
-        self.commit: str | None = None  # of the data set on the hub, once rows were loaded from there
-        self.resumed: LoaderState | None = None  # of the checkpoint that is resumed
+        self.commit: str | None = None  # of the data set, once its rows are loaded from the hub
+        self.resumed: LoaderState | None = None  # the loader's state in the checkpoint to resume from
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -56,7 +56,7 @@ class GlueDataModule(LightningDataModule):
 
     @property
     def max_target_length(self) -> int:
-        """Tokens of the longest target, and to generate."""
+        """Maximum length of targets and of generated answers, in tokens."""
         return self.options.max_target_length or self.task.answer.max_tokens(self.tokenizer)
 
     @property
@@ -81,7 +81,7 @@ class GlueDataModule(LightningDataModule):
         self.prepare_split(*SPLITS[stage])
 
     def prepare_split(self, *splits: str) -> None:
-        """Load and tokenize train, validation, test or predict, if that is not done yet."""
+        """Load and tokenize train, validation, test or predict, unless already done."""
         if isinstance(self.task.answer, Labels):
             check_labels(self.task.answer.targets, self.tokenizer, self.max_target_length)
         load = cache(self._load)  # two splits may come from one official set
@@ -93,7 +93,7 @@ class GlueDataModule(LightningDataModule):
                     check_learnable(self.data[split], self.tokenizer, self.max_target_length)
 
     def download(self) -> Path | None:
-        """Download the task's rows, unless they are cached; None if they are files of the user's own."""
+        """Download the task's rows, unless they are cached; None if they come from local files."""
         source = self._hub_source
         return source.download(self.options.revision) if source else None
 
@@ -116,7 +116,7 @@ class GlueDataModule(LightningDataModule):
         return self._evaluation_loader("predict")
 
     def num_trained_batches(self, epoch: int) -> int:
-        """Batches of `epoch` that a resumed run was trained on before the stop."""
+        """Number of batches of `epoch` that a resumed run had already trained on before the stop."""
         return self.resumed["num_yielded"] if self.resumed and self.resumed["epoch"] == epoch else 0
 
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
@@ -162,15 +162,15 @@ class GlueDataModule(LightningDataModule):
                 "to that, or --trainer.check_val_every_n_epoch null to count over all epochs"
             )
 
-    # What is printed of the data
+    # Descriptions of the data to print
 
     def describe_losses(self, split: str) -> list[str]:
-        """What truncation and the vocabulary lose of the rows, one line each."""
+        """Describe what the rows lose to truncation and to the vocabulary, one line each."""
         lengths = self.options.max_source_length, self.max_target_length
         return describe_losses(self.data[split], self.tokenizer, *lengths)
 
     def describe_sample(self, split: str) -> str | None:
-        """Which part of the rows the trainer takes; None if it takes all."""
+        """Describe which rows the trainer uses; None if it uses all of them."""
         (option, limit), total = self._limit(split), len(self.data[split])
         if split == "train":
             sampler = self._training_sampler()
@@ -184,7 +184,7 @@ class GlueDataModule(LightningDataModule):
     # Checkpoints
 
     def state_dict(self) -> dict[str, Any]:
-        """Which validation rows best.ckpt was chosen by; the training loader has a state of its own."""
+        """A digest of the validation rows that select best.ckpt. The training loader has its own state."""
         rows = self.data.get("validation")
         return {} if rows is None else {"validation": digest(rows, "input_ids", "labels")}
 
@@ -193,8 +193,8 @@ class GlueDataModule(LightningDataModule):
         current = self.state_dict()
         if self.trainer and self.trainer.state.fn == "fit" and state.get("validation") != current.get("validation"):
             warnings.warn(
-                "the validation rows have changed since the checkpoint: val/score before and after are not of the "
-                "same rows, and best.ckpt is chosen by both",
+                "the validation rows have changed since the checkpoint: val/score before and after are computed on "
+                "different rows, and best.ckpt is chosen by both",
                 stacklevel=2,
             )
 
@@ -224,7 +224,7 @@ class GlueDataModule(LightningDataModule):
         name: SplitName = split  # type: ignore[assignment]
         rows = make_split(name, load, options.data_seed)
         if not rows:
-            raise UserError(f"task {task.name} has too few rows: none is left for {split}")
+            raise UserError(f"task {task.name} has too few rows: none are left for {split}")
         if any(row.label is None for row in rows):
             raise UserError(
                 f"rows of {task.name} for {split} have no labels; a benchmark's test set is for predict, "
@@ -239,7 +239,7 @@ class GlueDataModule(LightningDataModule):
         return rows
 
     def _examples(self, split: str, load: LoadSplit) -> list[Example]:
-        """Text pairs; a training row gives one for each right answer."""
+        """Make text pairs; a training row gives one pair for each correct answer."""
         groups: dict[Hashable, int] = {}
         examples: list[Example] = []
         for number, row in enumerate(self._rows(split, load)):

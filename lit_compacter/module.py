@@ -41,17 +41,18 @@ class T5Module(LightningModule):
     """T5 fine-tuned by a method.
 
     Args:
-        method: What is added to the model and what is trained, e.g. Compacter. Default: Compacter; for validate, test
-            and predict the method of the checkpoint.
+        method: The fine-tuning method, which decides what is added to the model and which parameters are trained.
+            Default: Compacter; for validate, test and predict, the checkpoint's method.
         model_name: Hub name or folder of a T5 (v1.0, v1.1, Flan, mT5, UMT5, ByT5, LongT5). For validate, test and
-            predict the checkpoint's is the default.
+            predict, the default is the checkpoint's model.
         revision: Branch, tag or full commit hash of the model on the hub. Default: the main branch; for validate, test
-            and predict the checkpoint's commit.
-        learning_rate: Peak learning rate of AdamW. The paper: 3e-3 for Compacter, 3e-4 for dense adapters and full.
+            and predict, the checkpoint's commit.
+        learning_rate: Peak learning rate of AdamW. The paper uses 3e-3 for Compacter, and 3e-4 for dense adapters and
+            full fine-tuning.
         warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0. A value
-            below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper: 500.
+            below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper uses 500.
         weight_decay: AdamW's weight decay.
-        pretrained: False starts from random weights of the same architecture: a control, not a way to train.
+        pretrained: Load the pretrained weights. False uses random weights, as a control experiment.
         gradient_checkpointing: Recompute the activations in the backward pass: less memory, about a third more time,
             the same losses.
         compile: Compile the training step's forward pass with torch.compile: the first steps take minutes, the losses
@@ -59,7 +60,7 @@ class T5Module(LightningModule):
         seed: Seed of the new parameters and of dropout.
     """
 
-    strict_loading = False  # the frozen backbone is in no checkpoint; `check_compatible` compares what is
+    strict_loading = False  # checkpoints lack the frozen backbone; `check_compatible` compares the rest
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class T5Module(LightningModule):
         self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
-        self.majority_target = ""  # most common training target, which a leaderboard's file has for an invalid output
+        self.majority_target = ""  # most common training target, which replaces invalid outputs in leaderboard files
 
     # The model
 
@@ -110,7 +111,7 @@ class T5Module(LightningModule):
             check_tokenizer(self.tokenizer, model.config)
         self.commit = model_commit(self.model_name, self.revision)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
-        model.to(torch.get_default_dtype())  # of precision 64-true, before a checkpoint is restored and not after
+        model.to(torch.get_default_dtype())  # float64 with 64-true; must precede the restoring of a checkpoint
         base = tensors(model)
         self.method.apply(model)
         model.train()  # from_pretrained returns it in eval mode, without dropout
@@ -119,13 +120,13 @@ class T5Module(LightningModule):
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
         self.saved_names = {f"model.{name}" for name in names_to_save(model, base)}
         self.model = model
-        # Every process builds the same frozen tensors: only what is trained is communicated.
+        # Every process builds the same frozen tensors, so only trainable parameters are communicated.
         frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
         ignore_in_ddp(self, frozen | dict(self.named_buffers()).keys())
-        # A function and not a submodule, because a compiled model would own all parameters a second time.
+        # A function, not a submodule: a compiled submodule would register all parameters a second time.
         self.training_forward: Callable[..., Any] = model.__call__
         if self.compile_forward:
-            torch.compiler.reset()  # of an earlier run in this process
+            torch.compiler.reset()  # clear the state of an earlier run in this process
             self.training_forward = partial(torch.compile(model, dynamic=True, options={"fallback_random": True}))
 
     def setup(self, stage: str) -> None:
@@ -145,7 +146,7 @@ class T5Module(LightningModule):
     # Training
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout depends on the place in the run and not on what ran before, so that a resumed run repeats it.
+        # Seed dropout by the position in the run, not by its history, so that a resumed run reproduces it.
         place = (self.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
@@ -159,7 +160,7 @@ class T5Module(LightningModule):
             )
 
     def on_train_start(self) -> None:
-        self.num_tokens = torch.tensor(0.0, device=self.device)  # targets of all processes since the last step
+        self.num_tokens = torch.tensor(0.0, device=self.device)  # target tokens of all processes since the last step
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         align_with_run(schedule, self.trainer, self._data.num_trained_batches(self.current_epoch))
@@ -180,20 +181,20 @@ class T5Module(LightningModule):
         self.num_tokens += num_tokens
         self.log("train/loss", total / num_tokens, prog_bar=True, batch_size=len(labels))
         self.log(LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(labels))
-        return loss * self.trainer.accumulate_grad_batches  # by which Lightning divides
+        return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide the gradient by the target tokens of the global batch, so that it does not depend on its division.
+        """Divide the gradient by the target tokens of the global batch, however the batch is split.
 
         Raises:
-            UserError: The gradient is not finite; the parameters have not been changed by it.
+            UserError: The gradient is not finite. The parameters have not been updated with it.
         """
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         scale = self.trainer.world_size / self.num_tokens  # the strategy has averaged over the processes
         for gradient in gradients:
             gradient.mul_(scale)
         self.num_tokens.zero_()
-        if getattr(self.trainer.precision_plugin, "scaler", None):  # fp16's skips such a step, and lowers its scale
+        if getattr(self.trainer.precision_plugin, "scaler", None):  # the fp16 scaler skips such a step
             return
         if not torch.nn.utils.get_total_norm(gradients).isfinite():
             raise UserError(
@@ -243,9 +244,9 @@ class T5Module(LightningModule):
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
         if values["invalid"] == 1:
-            early = ". Early in training this is normal; else train longer, or with a higher learning rate"
+            early = ". Early in training this is normal; otherwise train longer or with a higher learning rate"
             warnings.warn(
-                f"no output was an answer of task {self.task.name}, so every score is of wrong answers; for example "
+                f"no output was an answer of task {self.task.name}, so every score counts wrong answers; for example "
                 f"{self.metrics.describe_samples()}{early if stage == 'val' else ''}",
                 stacklevel=2,
             )
@@ -279,10 +280,10 @@ class T5Module(LightningModule):
         checkpoint[METADATA_KEY] = self.checkpoint_metadata()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this run before anything of it is used.
+        """Check that the checkpoint fits this run before using it.
 
         Raises:
-            UserError: Method, backbone or tensors differ, or, to resume, the task or its inputs.
+            UserError: The method, backbone or tensors differ or, when resuming, the task or its inputs.
         """
         resume = bool(self.trainer.training)
         check_compatible(checkpoint, self.checkpoint_metadata(), self.state_dict(), resume)
@@ -298,6 +299,6 @@ class T5Module(LightningModule):
             )
         if resume:
             set_optimizer_options(checkpoint, self.learning_rate, self.weight_decay)
-            # Lightning saves this state, but does not pass it to loaders that were made to count the optimizer steps.
+            # Lightning saves this state, but does not pass it to loaders already created to count optimizer steps.
             states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader")
-            self._data.resumed = states[0] if states else None  # the user's own loader may have none
+            self._data.resumed = states[0] if states else None  # a custom loader may have none

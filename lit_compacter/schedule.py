@@ -14,7 +14,7 @@ from transformers import get_linear_schedule_with_warmup
 from lit_compacter.errors import UserError
 
 Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
-# The share comes first: jsonargparse writes a value as the first type of a union that it fits, and 0.06 as int is 0.
+# Share comes first: jsonargparse writes a value as the first matching type of a union, and 0.06 as an int is 0.
 Warmup: TypeAlias = Share | NonNegativeInt  # type: ignore[valid-type]
 
 
@@ -23,13 +23,13 @@ def make_schedule(optimizer: Optimizer, trainer: Trainer, warmup: float) -> Lamb
 
     Args:
         optimizer: Its learning rate is the peak.
-        trainer: Of the run.
-        warmup: Optimizer steps, or below 1 a share of the run.
+        trainer: The run's trainer.
+        warmup: Number of optimizer steps, or, if below 1, a share of the run.
 
     Raises:
         UserError: The run has no end.
     """
-    if not 0 < trainer.estimated_stepping_batches < float("inf"):  # which also loads the training batches
+    if not 0 < trainer.estimated_stepping_batches < float("inf"):  # also loads the training batches
         raise UserError(
             "the learning rate falls to 0 over the run, which must have a beginning and an end: "
             "give --trainer.max_epochs, 1 or more"
@@ -61,14 +61,14 @@ def warn_if_too_long(warmup: int, steps: int, learning_rate: float) -> None:
     reached = learning_rate * (steps - 1) / warmup
     warnings.warn(
         f"the warm-up has {warmup:,} optimizer steps, and this run has {steps:,}: the learning rate only "
-        f"rises, to {reached:.3g} at the last step, and never reaches {learning_rate:g}. Give a share of the run, such "
-        "as --model.warmup_steps 0.06, or --config recipes/small.yaml after the task's file",
+        f"rises, to {reached:.3g} at the last step, and never reaches {learning_rate:g}. Use a share of the run, such "
+        "as --model.warmup_steps 0.06, or add --config recipes/small.yaml after the task's file",
         stacklevel=3,
     )
 
 
 def num_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, steps: int = 0) -> float:
-    """Optimizer steps from a point of the run to its end, with the trainer's present options; by default all of them.
+    """Number of optimizer steps from a point in the run to its end, with the trainer's current options. Default: all.
 
     Unlike `Trainer.estimated_stepping_batches`, it respects a `GradientAccumulationScheduler`.
 
@@ -93,14 +93,14 @@ def num_optimizer_steps(trainer: Trainer, epoch: int = 0, batches: int = 0, step
 def align_with_run(schedule: LambdaLR, trainer: Trainer, batches: int) -> None:
     """Move a resumed schedule so that it ends with the run.
 
-    The schedule's state counts the steps of the run that was stopped. Another batch size, number of processes,
-    accumulation, `max_epochs`, `max_steps` or `limit_train_batches` changes the number of steps, and `warmup_steps` the
-    rate. If nothing has changed, the schedule is not touched.
+    The schedule's state counts the steps of the stopped run. A different batch size, number of processes, accumulation,
+    `max_epochs`, `max_steps` or `limit_train_batches` changes the number of steps. Another `warmup_steps` changes the
+    rate. If nothing has changed, the schedule is left as it is.
 
     Args:
-        schedule: As restored from the checkpoint.
-        trainer: Of the resumed run, at its start.
-        batches: Batches of the current epoch that were trained on before the stop.
+        schedule: The schedule restored from the checkpoint.
+        trainer: The trainer of the resumed run, at its start.
+        batches: Batches of the current epoch that the run had trained on before the stop.
     """
     total = num_optimizer_steps(trainer)
     left = num_optimizer_steps(trainer, trainer.current_epoch, batches, trainer.global_step)

@@ -1,4 +1,4 @@
-"""For models larger than one device: the frozen backbone is sharded, and what is trained is whole on each process."""
+"""For models larger than one device: shard the frozen backbone and replicate the trainable parameters."""
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
@@ -16,8 +16,9 @@ from lit_compacter.utils.console import console
 class ShardedBackbone(DDPStrategy):
     """`--trainer.strategy sharded`: fully sharded data parallel (FSDP2) for tensors that no checkpoint holds.
 
-    The trainable tensors, a thousandth of the model, are whole on every process, and their gradients are averaged
-    here. So a checkpoint is the same as with any other strategy. Each process first builds the whole model in memory.
+    The trainable parameters, about a thousandth of the model, are replicated on every process, and their gradients are
+    averaged here. Checkpoints are therefore the same as with any other strategy. Each process first builds the whole
+    model in memory.
     """
 
     def model_to_device(self) -> None:
@@ -32,7 +33,7 @@ class ShardedBackbone(DDPStrategy):
         whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
         if whole == set(module.parameters()):
             raise UserError(
-                f"strategy sharded shards what is frozen, but method {type(module.method).__name__} trains "
+                f"strategy sharded shards frozen parameters, but method {type(module.method).__name__} trains "
                 "everything; use --trainer.strategy ddp"
             )
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))

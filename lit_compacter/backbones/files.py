@@ -35,7 +35,7 @@ def model_folder(name: str, revision: str | None = None, weights: bool = False) 
 
 
 def model_commit(name: str, revision: str | None) -> str | None:
-    """The commit that `model_folder` takes the files from; None for a folder of the user's own."""
+    """The commit that `model_folder` takes the files from; None for a local folder."""
     repository = find_model(name, revision)
     return repository.commit if repository else None
 

@@ -1,4 +1,4 @@
-"""Loading the pretrained model that a run starts from, and its fingerprint."""
+"""Load the pretrained model that a run starts from, and compute its fingerprint."""
 
 import hashlib
 import pickle
@@ -29,9 +29,9 @@ TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
 
 
 def load_backbone(name: str, pretrained: bool = True, revision: str | None = None) -> T5ForConditionalGeneration:
-    """A stock T5 in float32, from the hub or a local folder, which generates greedily.
+    """Load a stock T5 in float32 from the hub or a local folder, set up for greedy decoding.
 
-    Other settings of its generation_config.json would change the scores, so they are not used.
+    The settings in its generation_config.json are ignored, because they would change the scores.
 
     Args:
         name: Hub name or folder.
@@ -49,7 +49,7 @@ def load_backbone(name: str, pretrained: bool = True, revision: str | None = Non
         model, found = AutoModelForSeq2SeqLM.from_pretrained(
             folder,
             config=config,
-            dtype=torch.float32,  # as trained tensors need, whatever precision the file was stored in
+            dtype=torch.float32,  # required for training, whatever the precision of the file
             trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -58,8 +58,8 @@ def load_backbone(name: str, pretrained: bool = True, revision: str | None = Non
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"the weights of the model {name!r} are a pickle of more than tensors, which could run code: it is not "
-            "loaded; give a folder or name with model.safetensors"
+            f"the weights of the model {name!r} are a pickle of more than tensors, which could run code, so it is not "
+            "loaded; use a model with model.safetensors"
         ) from error
     except Exception as error:  # transformers' readers raise many types
         raise cannot_load("", name, folder, error) from error
@@ -71,11 +71,11 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
     """The config of a T5 on the hub or in a local folder.
 
     Raises:
-        UserError: There is none at `name`, it is not a T5's, or a field is not valid.
+        UserError: There is no config at `name`, it is not for a T5, or a field is not valid.
     """
     folder = model_folder(name, revision)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)  # else transformers asks, and waits
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)  # otherwise transformers prompts the user
     except Exception as error:  # transformers' readers raise many types
         raise cannot_load("", name, folder, error) from error
     if config.model_type not in SUPPORTED:
@@ -86,7 +86,7 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
 
 
 def load_skeleton(name: str, revision: str | None = None) -> T5ForConditionalGeneration:
-    """The same architecture on the meta device: shapes without memory, to check options on."""
+    """Build the model on the meta device, without memory for its weights, to check options against it."""
     config = load_config(name, revision)
     with torch.device("meta"):
         return AutoModelForSeq2SeqLM.from_config(config)
@@ -96,10 +96,10 @@ def cannot_load(part: str, name: str, folder: Path, error: BaseException) -> Use
     """The error for a model that another library cannot read.
 
     Args:
-        part: What of it, such as "the tokenizer of "; empty for the model itself.
+        part: The part that cannot be read, such as "the tokenizer of "; empty for the model itself.
         name: Hub name or folder.
         folder: The folder that it was read from.
-        error: What the library has raised.
+        error: The library's exception.
     """
     advice = (
         "expected a folder with config.json, model.safetensors and the tokenizer's files, as they were published"
@@ -128,11 +128,11 @@ def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
 
 
 def _check_weights(name: str, found: dict[str, Any]) -> None:
-    """Refuse a model with missing weights, for which transformers uses random ones with only a warning."""
+    """Refuse a model with missing weights. transformers would only warn and initialize them randomly."""
     if lacking := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
         raise UserError(
             f"the weights of the model {name!r} do not fit its config.json: {lacking[0]} is absent or of another shape "
-            f"({len(lacking)} such in all); give a folder or name under which both are as they were published"
+            f"({len(lacking)} such in all); use a model whose weights and config are as published"
         )
     if unused := sorted(found["unexpected_keys"]):
         warnings.warn(
@@ -144,14 +144,14 @@ def _check_weights(name: str, found: dict[str, Any]) -> None:
 def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
     with torch.device("cpu"):  # the same weights whatever the training device
         model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)  # the config may name a file's
-        # v1.1, mT5 and UMT5 have an output layer of their own, which a new model lacks and their configs may not tell.
+        # v1.1, mT5 and UMT5 have an untied output layer, but their configs may not say so, and a new model ties it.
         if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
             untie(model)
     return model
 
 
 def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
-    """What distinguishes a backbone: its shape, and a digest of the first numbers of every tensor."""
+    """Identify a backbone by its shape and a digest of the first values of every tensor."""
     config: PretrainedConfig = model.config
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

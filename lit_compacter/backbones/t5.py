@@ -39,7 +39,7 @@ class Site:
 
 
 # Sublayer of a block by its index, and the module in it whose output is one tensor just before dropout and residual.
-# LongT5's encoder has another self-attention; a decoder has cross-attention between the two.
+# LongT5's encoder has a different self-attention; a decoder has cross-attention between the two.
 SELF_ATTENTION = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
 SUBLAYERS: dict[tuple[Stack, Sublayer], tuple[int, tuple[str, ...]]] = {
     ("encoder", "self_attention"): (0, SELF_ATTENTION),
@@ -60,7 +60,7 @@ def sites(
 
     Args:
         model: Any T5.
-        sublayers: Which ones.
+        sublayers: The sublayers that get an adapter.
         layers: Indices of blocks, from 0, in each stack. Default: all.
         stacks: Encoder, decoder or both.
     """
@@ -89,7 +89,10 @@ def blocks(model: T5ForConditionalGeneration) -> Iterator[nn.Module]:
 
 
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
-    """Apply `module` to the output of `host`, as its submodule `name`. No base parameter's name changes."""
+    """Register `module` as the submodule `name` of `host`, and apply it to the output of `host`.
+
+    No base parameter is renamed.
+    """
     if name in dict(host.named_children()):
         raise ValueError(f"{type(host).__name__} has a submodule {name!r} already: it would be applied twice")
     host.add_module(name, module)
@@ -97,7 +100,7 @@ def attach(host: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _apply_submodule(name: str, host: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
-    # By name and not by reference, so that a deep copy of the model uses its own adapters.
+    # Look it up by name, not by reference, so that a deep copy of the model uses its own adapters.
     return host.get_submodule(name)(output)
 
 
@@ -107,7 +110,7 @@ def d_model(model: T5ForConditionalGeneration) -> int:
 
 
 def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """All layer norms with their names, the final ones of the stacks included."""
+    """All layer norms with their names, including the final norm of each stack."""
     return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith("LayerNorm"))
 
 
@@ -166,7 +169,7 @@ def weight_hosts(model: nn.Module) -> Iterator[tuple[nn.Parameter, list[nn.Modul
 
 
 def forward_with_weight(host: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
-    """The output of `host` for x if its weight were `weight`. Every weight of a T5 enters linearly."""
+    """The output of `host` for x with `weight` in place of its own weight. It is linear in the weight for any T5."""
     if isinstance(host, nn.Linear):
         return F.linear(x, weight)
     if isinstance(host, nn.Embedding):

@@ -23,16 +23,16 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
 @lru_cache(maxsize=4)
 def _read_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # else transformers asks, and waits
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # otherwise transformers prompts
     except Exception as error:  # transformers' readers raise many types
         raise cannot_load("the tokenizer of ", name, folder, error) from error
-    if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, "▁"}:  # what transformers makes of no files
+    if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens, "▁"}:  # made without files
         raise UserError(f"the tokenizer of the model {name!r} is absent: there is no tokenizer.json or spiece.model")
     return tokenizer  # type: ignore[no-any-return]
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig) -> None:
-    """Raise UserError if the model lacks some of the tokenizer's tokens, or pads and ends with others."""
+    """Raise UserError if the model lacks tokens of the tokenizer, or its padding or end token differs."""
     largest = max(tokenizer.get_vocab().values())
     found = {"vocab_size": largest + 1, "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     for name, value in found.items():
@@ -46,7 +46,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What a tokenizer does, as text, without the settings of its last call."""
+    """Describe a tokenizer's behavior as text, without the settings of its last call."""
     if not tokenizer.is_fast:  # ByT5's
         return f"{type(tokenizer).__name__} {json.dumps(tokenizer.get_vocab())}"
     settings = {"truncation": None, "padding": None}

@@ -1,4 +1,4 @@
-"""When checkpoints are written: the best one, the last one, and one when the run is told to stop."""
+"""Callbacks that write checkpoints: the best one, the last one, and one when the run is told to stop."""
 
 import shutil
 import signal
@@ -20,13 +20,13 @@ from lit_compacter.utils.atomic import atomic_write, remove_unfinished
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt by `val/score`, also if the run folder has moved or the run continues in a new one.
+    """Keeps best.ckpt by `val/score`, even if the run folder has moved or the run continues in a new one.
 
     Args:
         folder: Where best.ckpt goes.
-        resumed: The checkpoint that the run resumes from; the best one until then is beside it.
-        validates_by_batches: Whether validation is due after a number of batches and not at an epoch's end. Lightning
-            cannot tell an interval of 1 batch from one of 1.0 epochs.
+        resumed: The checkpoint that the run resumes from. The previous best.ckpt is in the same folder.
+        validates_by_batches: Whether validation runs after a number of batches instead of at the end of an epoch.
+            Lightning cannot tell an interval of 1 batch from one of 1.0 epochs.
     """
 
     def __init__(self, folder: Path, resumed: str | None, validates_by_batches: bool = False) -> None:
@@ -42,10 +42,10 @@ class BestCheckpoint(ModelCheckpoint):
         self.previous_best = Path(resumed or folder).with_name(BEST)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """As Lightning; checks that all processes resume from the same checkpoint.
+        """Same as in Lightning, but also check that all processes resume from the same checkpoint.
 
         Raises:
-            UserError: They have found different ones.
+            UserError: The processes found different checkpoints.
         """
         super().setup(trainer, pl_module, stage)
         if torch.distributed.is_initialized():
@@ -54,11 +54,11 @@ class BestCheckpoint(ModelCheckpoint):
             if len(set(found)) > 1:
                 raise UserError(
                     f"the processes found different checkpoints ({', '.join(map(str, found))}): another run in this "
-                    "folder may just have ended, or not all machines see the folder; start again when all do"
+                    "folder may just have ended, or some machines do not see the folder; start again when all see it"
                 )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As Lightning, which forgets the best score if the folder has another path than before."""
+        """Same as in Lightning, but keep the best score even if the folder's path has changed."""
         assert self.dirpath is not None
         best = Path(self.dirpath) / BEST
         if is_rank_zero() and not best.exists() and self._is_described_by(self.previous_best, state_dict):
@@ -84,9 +84,9 @@ class BestCheckpoint(ModelCheckpoint):
 class LastCheckpoint(Checkpoint):
     """Keeps last.ckpt, from which a run resumes exactly.
 
-    It is written every `every_n_steps` optimizer steps, after a validation and at an epoch's end. After a step with
-    which a validation is due it is written once the validation is over, because a run that resumed from that step would
-    skip it. On SIGTERM, SIGUSR1 and Ctrl-C it is written after the current step or validation, and the process ends.
+    It is written every `every_n_steps` optimizer steps, after each validation and at the end of each epoch. If a
+    validation is due at a step, last.ckpt is written after it, because a run that resumed from the step would skip it.
+    On SIGTERM, SIGUSR1 and Ctrl-C, it is written after the current step or validation, and the process exits.
 
     Args:
         folder: Where last.ckpt goes.
@@ -113,7 +113,7 @@ class LastCheckpoint(Checkpoint):
         if not self.has_trained:
             warnings.warn(
                 f"nothing was trained: the checkpoint is at optimizer step {trainer.global_step}, where the run ends; "
-                "to train on, raise what has ended it: --trainer.max_epochs, max_steps, max_time (the total over "
+                "to continue, raise the limit that ended it: --trainer.max_epochs, max_steps, max_time (the total over "
                 "all starts), or the patience of EarlyStopping",
                 stacklevel=2,
             )
@@ -145,7 +145,7 @@ class LastCheckpoint(Checkpoint):
             self._save_and_stop_if_requested(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_last_batch:  # else the run ends in the middle of an epoch, where the last step has saved
+        if trainer.is_last_batch:  # otherwise the run ends mid-epoch, and the last step has already saved
             self._save_and_stop_if_requested(trainer)
 
     def _save_and_stop_if_requested(self, trainer: Trainer) -> None:
@@ -158,14 +158,14 @@ class LastCheckpoint(Checkpoint):
         if self.signal == signal.SIGINT:
             signal.signal(number, stop_at_once)
             if is_rank_zero():
-                print("stopping after this step or validation; Ctrl-C again stops now, unsaved", file=sys.stderr)
+                print("stopping after this step or validation; Ctrl-C again stops without saving", file=sys.stderr)
 
     def _stop_requested(self, trainer: Trainer) -> bool:
         """Whether any process was told to stop; all get the same answer."""
         return trainer.strategy.reduce_boolean_decision(self.signal is not None, all=False)
 
     def _exit(self, trainer: Trainer) -> None:
-        by = self.signal or signal.SIGTERM  # or another process was told
+        by = self.signal or signal.SIGTERM  # None if another process received the signal
         raise Stopped(by, f" after optimizer step {trainer.global_step}; resume with --ckpt_path {self.path}")
 
 
@@ -183,5 +183,5 @@ def _early_stopping(trainer: Trainer) -> list[EarlyStopping]:
 
 
 def _has_stopped(callback: EarlyStopping) -> bool:
-    """Whether a restored callback had ended the run, and still would with its present patience."""
+    """Whether a restored callback had ended the run, and still would with its current patience."""
     return callback.wait_count >= callback.patience

@@ -1,4 +1,4 @@
-"""What a checkpoint must agree with before a run uses it."""
+"""Check that a checkpoint fits a run before the run uses it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ PROGRESS = ("loops", "callbacks", "optimizer_states", "lr_schedulers")  # what a
 def check_compatible(
     checkpoint: Mapping[str, Any], current: Metadata, state: Mapping[str, Tensor], resume: bool
 ) -> None:
-    """Refuse a checkpoint that was made with something else.
+    """Refuse a checkpoint that does not fit this run.
 
     Args:
         checkpoint: As `read_checkpoint` returns it.
         current: This run's metadata.
-        state: This run's tensors under the names that a checkpoint has.
+        state: This run's tensors, under their names in a checkpoint.
         resume: Whether training continues, so that task, inputs and the optimizer's state must fit too.
 
     Raises:
@@ -47,7 +47,7 @@ def check_compatible(
             f"{expected.get(name, 'absent')} in this run ({len(wrong)} such in all)"
         )
     if broken := next((n for n, tensor in checkpoint["state_dict"].items() if not tensor.isfinite().all()), None):
-        raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another")
+        raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another checkpoint")
     if resume and (absent := [part for part in PROGRESS if not checkpoint.get(part)]):
         raise UserError(f"the checkpoint lacks {', '.join(absent)}: it is for evaluation only; resume from last.ckpt")
 
@@ -58,7 +58,7 @@ def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, w
         schedule["base_lrs"] = [learning_rate] * len(schedule["base_lrs"])
     for optimizer in checkpoint["optimizer_states"]:
         for group in optimizer["param_groups"]:
-            group["lr"] *= learning_rate / group["initial_lr"]  # times 1 if nothing was changed: the resume is exact
+            group["lr"] *= learning_rate / group["initial_lr"]  # 1 if nothing has changed: the resume is exact
             group["initial_lr"], group["weight_decay"] = learning_rate, weight_decay
 
 
@@ -72,7 +72,7 @@ def _advice(key: str, saved: Mapping[str, Any], current: Mapping[str, Any]) -> s
     same_model, commit = saved["model_name"] == current["model_name"], saved["model_commit"]
     if key == "backbone" and same_model and commit not in (None, current["model_commit"]):
         return f"the model on the hub is another one at this commit; give --model.revision {commit}"
-    return "give the same (--config with the run's own config.yaml does), or another checkpoint"
+    return "use the same one (--config with the run's own config.yaml does this), or another checkpoint"
 
 
 def _difference(saved: Any, current: Any) -> tuple[str, str]:

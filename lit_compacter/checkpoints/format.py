@@ -1,8 +1,8 @@
-"""What a checkpoint holds.
+"""The contents of a checkpoint.
 
-It is Lightning's (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only what the method
-added or trains, and the plain `lit_compacter` entry describes how it was made. Evaluation uses that entry for defaults;
-it never decides what is imported.
+It is a Lightning checkpoint (loops, optimizer, scheduler, callbacks) with two differences: `state_dict` has only the
+tensors that the method added or trains, and the `lit_compacter` entry describes, in plain values, how it was made.
+Evaluation uses that entry for defaults; it never decides which code is imported.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from torch import Tensor, nn
 
 METADATA_KEY = "lit_compacter"
-FORMAT = 5  # raised when a checkpoint of an earlier version cannot be read any more
+FORMAT = 5  # incremented when checkpoints of earlier versions can no longer be read
 
 
 class Metadata(TypedDict):
@@ -30,13 +30,13 @@ class Metadata(TypedDict):
 
 
 def names_to_save(model: nn.Module, base: Iterable[Tensor]) -> set[str]:
-    """The rule for saving: every tensor that the method added to the stock model, and every one that is trained.
+    """Names of the tensors to save: every tensor that the method added to the stock model, and every one it trains.
 
-    A tensor that several modules share is named once. Non-persistent buffers, which a method can draw again from its
-    seed, are left out.
+    A tensor that several modules share is named once. Non-persistent buffers are left out, because the method can
+    regenerate them from its seed.
 
     Args:
-        model: The changed model.
+        model: The model after the method has been applied.
         base: The tensors of the stock model.
     """
     base_ids = {id(tensor) for tensor in base}  # a method may give a base tensor another name

@@ -25,7 +25,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as parts:
-            if damaged := parts.testzip():  # torch writes checksums and does not compare them
+            if damaged := parts.testzip():  # torch writes checksums but does not verify them
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -48,7 +48,7 @@ class AdapterCheckpointIO(TorchCheckpointIO):
         """Write a temporary file, flush it to the disk, then rename it to `path`.
 
         Raises:
-            UserError: The disk is full, the folder cannot be written, or a callback keeps what could not be read back.
+            UserError: The disk is full, the folder is not writable, or a callback's state could not be read back.
         """
         path = Path(path)
         check_readable(checkpoint.get("callbacks", {}))
@@ -60,19 +60,19 @@ class AdapterCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
             raise UserError(
-                f"cannot write {path}: {first_line(error)}; the file that was there is unchanged. Is the disk full? "
+                f"cannot write {path}: {first_line(error)}; the previous file is unchanged. Is the disk full? "
                 "Free some space, then resume with --ckpt_path last"
             ) from error
 
     def load_checkpoint(
         self, path: str | Path, map_location: Callable[..., Any] | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """`read_checkpoint`, whatever `weights_only` says; tensors move to their device when they are copied."""
+        """Call `read_checkpoint`, whatever `weights_only` says. Tensors move to their device when they are copied."""
         return read_checkpoint(path)
 
 
 def check_readable(callbacks: Mapping[str, Any]) -> None:
-    """Refuse to write what `read_checkpoint` could not read: other objects than tensors and plain values.
+    """Refuse to write what `read_checkpoint` could not read: objects other than tensors and plain values.
 
     Args:
         callbacks: Name → state.

@@ -16,7 +16,7 @@ def runs_dir(default_root_dir: str | None) -> Path:
 def find_checkpoint(
     given: str | None, default_root_dir: str | None, run_name: str | None, may_start_new: bool = False
 ) -> str | None:
-    """The file that `--ckpt_path` means: a path, or `best` or `last` of the run's own directory.
+    """Find the file that `--ckpt_path` refers to: a path, or `best` or `last` in the run's directory.
 
     Args:
         given: The option's value.
@@ -25,7 +25,7 @@ def find_checkpoint(
         may_start_new: Whether `last` may be absent, so that one command serves the first start and every restart.
 
     Returns:
-        The path; None for None, and for an absent `last` if `may_start_new`.
+        The path; None if `given` is None, or if `last` is absent and `may_start_new` is true.
 
     Raises:
         UserError: There is no such file.

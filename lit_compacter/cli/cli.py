@@ -1,4 +1,4 @@
-"""LightningCLI for one verb: its options, and the data module and module that they make."""
+"""LightningCLI for one verb: its options, and the data module and module built from them."""
 
 import contextlib
 import re
@@ -23,20 +23,20 @@ VERBS = {
     "fit": "Train a model, and keep adapter checkpoints, metrics and the learning curve in a run folder.",
     "validate": "Score a checkpoint on the validation rows.",
     "test": "Score a checkpoint on the test rows.",
-    "predict": "Write a checkpoint's answers to predictions.jsonl and to the files that the leaderboard takes.",
-    "show": "Print examples of a task as text pairs, how its labels and lengths are distributed, and what of its rows "
-    "the model does not see.",
-    "download": "Fill the cache with the model and the data set of a run, for machines without a network.",
+    "predict": "Write a checkpoint's answers to predictions.jsonl and to files for the leaderboard.",
+    "show": "Print examples of a task as text pairs, the distributions of labels and lengths, and what the rows lose "
+    "to truncation and to the vocabulary.",
+    "download": "Download the model and the data set of a run to the cache, for machines without a network.",
 }
 
 
 class CLI(LightningCLI):
-    """LightningCLI for one verb. Its constructor parses the options and makes data module and module, nothing else.
+    """LightningCLI for one verb. The constructor only parses the options and creates the data module and the module.
 
     Args:
         verb: fit, validate, test or predict.
-        request: What the user has given.
-        metadata: Of the checkpoint to evaluate, whose method, backbone and inputs are the defaults.
+        request: The user's request.
+        metadata: Metadata of the checkpoint to evaluate. Its method, backbone and inputs become the defaults.
     """
 
     def __init__(self, verb: str, request: Request, metadata: Metadata | None = None) -> None:
@@ -71,19 +71,19 @@ class CLI(LightningCLI):
             "--run_name",
             type=str | None,
             default=None,
-            help="Folder of this run under trainer.default_root_dir. Default: a new one, time stamp and task.",
+            help="Folder of this run under trainer.default_root_dir. Default: a new folder, named after time and task.",
         )
         parser.add_argument(
             "--save_every_n_steps",
             type=PositiveInt,
             default=200,
-            help="Optimizer steps between writes of last.ckpt, besides those at each validation and epoch's end.",
+            help="Optimizer steps between writes of last.ckpt. It is also written after each validation and epoch.",
         )
         parser.add_argument(
             "--ckpt_path",
             type=str | None,
             default=None,
-            help="Checkpoint to resume from (fit) or to evaluate: a .ckpt file, or best or last of --run_name. If "
+            help="Checkpoint to resume from (fit) or to evaluate: a .ckpt file, or best or last with --run_name. If "
             "last.ckpt does not exist yet, fit starts a new run.",
         )
         parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
@@ -107,21 +107,21 @@ class CLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.config = parser.parse_args(self.request.args)
-        for name, default in parser.get_defaults().items():  # for which jsonargparse accepts a null in YAML
+        for name, default in parser.get_defaults().items():  # jsonargparse accepts null for all of them in YAML
             is_option = name.startswith(("data.", "model.")) and name.count(".") == 1
             if is_option and default is not None and self.config.get(name) is None:
                 raise UserError(f"{name} is null; expected a value, such as {default}")
-        # Not a default: a run's own config.yaml, which says null, would replace it.
+        # Not set as a default, because the null in a run's own config.yaml would replace it.
         if self.metadata and "trained_on" in self.config.data:
             self.config.data.trained_on = self.config.data.trained_on or self.metadata["task"]
 
     def instantiate_classes(self) -> None:
-        """As LightningCLI, without the trainer, which `make_trainer` builds once the run directory is known."""
+        """As in LightningCLI, but without the trainer. `make_trainer` builds it once the run directory is known."""
         try:
             self.config_init = self.parser.instantiate_classes(self.config)
         except UserError:
             raise
-        except ValueError as error:  # jsonargparse's, on a class of the user's choice
+        except ValueError as error:  # jsonargparse raises it for a class that the user chose
             text = " ".join(str(error).split())
             found = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
             raise UserError(found[0] if found else first_line(error)) from error
@@ -141,10 +141,10 @@ class CLI(LightningCLI):
         return find_checkpoint(self.config.ckpt_path, root, self.config.run_name, may_start_new=True)
 
     def resolved_config(self) -> str:
-        """The options as YAML, with the commits that were loaded, without those that belong to this start alone."""
+        """The options as YAML, with the loaded commits and without options that apply only to this start."""
         config = self.config.clone()
         config.update(Namespace(run_name=None, ckpt_path=None, debug=False))
         for section, commit in (("model", self.model.commit), ("data", self.datamodule.commit)):
-            if commit is not None and "revision" in config[section]:  # the user's own class may not have it
+            if commit is not None and "revision" in config[section]:  # a custom class may not have it
                 config[section].revision = commit
         return with_classes(self.parser.dump(config, skip_unset=False), self.request.classes)

@@ -1,4 +1,4 @@
-"""Config files: where they are, how they are read, and what they and checkpoints say of a method."""
+"""Find and read config files, and read the method from a config or a checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ METHOD_NAMES = sorted(path.stem for path in CONFIGS.glob("methods/*.yaml"))
 
 
 def find_config(given: str) -> str:
-    """A config file: as a path, or by its name in `configs/` or a folder of it, with or without `.yaml`.
+    """Find a config file by its path, or by its name in `configs/` or a subfolder, with or without `.yaml`.
 
     Raises:
         UserError: There is no such file, or more than one; the message lists those that exist.
@@ -45,7 +45,7 @@ def display_name(path: str) -> str:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses an option that is given twice; YAML's readers take the last."""
+    """Refuses an option that is given twice. Other YAML loaders silently take the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         if (duplicate := first_duplicate([name.value for name, _ in node.value])) is not None:
@@ -94,19 +94,19 @@ def checkpoint_defaults(
     Args:
         metadata: The checkpoint's.
         task: The task that the user names, if any.
-        method: Import path of the method that the user names. A checkpoint alone never decides what is imported.
+        method: Import path of the method that the user names. A checkpoint never decides which code is imported.
         model_name: The model that the user names, if any.
 
     Raises:
-        UserError: The checkpoint's method is neither one of this package nor the one that the user names.
+        UserError: The checkpoint's method is neither part of this package nor named by the user.
     """
     path = f"lit_compacter.methods.{metadata['method']}"
     if metadata["method"] not in METHODS:
         path = metadata["method"]
         if path != method:
             raise UserError(
-                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; a method of your own must "
-                f"be named too: give the run's own config.yaml with --config, or --model.method {path}"
+                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; your own method must be "
+                f"named too: give the run's own config.yaml with --config, or --model.method {path}"
             )
     options = plain_options(metadata["options"])
     same_task = task in (metadata["task"], None)

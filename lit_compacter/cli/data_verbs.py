@@ -1,4 +1,4 @@
-"""The options of the verbs that need the data but neither the model's weights nor a trainer: show and download."""
+"""The options of show and download, which need the data but neither the model's weights nor a trainer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ def make_data_module(verb: str, args: Sequence[str]) -> GlueDataModule:
 
     Args:
         verb: show or download.
-        args: The words after the verb.
+        args: The arguments after the verb.
     """
     request = Request.read(args)
     parser = make_parser(verb, request)
@@ -33,7 +33,7 @@ def make_data_module(verb: str, args: Sequence[str]) -> GlueDataModule:
 
 
 def make_parser(verb: str, request: Request) -> Parser:
-    """A parser that takes the YAMLs of a run and needs only what is under `data` and where the model comes from."""
+    """A parser that accepts the YAML files of a run but needs only `data` and the model's name and revision."""
     parser = Parser(
         request=request,
         prog=f"{command_name()} {verb}",
@@ -42,7 +42,7 @@ def make_parser(verb: str, request: Request) -> Parser:
     )
     parser.add_argument("--model", type=dict, default={}, help="Only model_name and revision are needed.")
     for name, kind in IGNORED_OPTIONS.items():
-        parser.add_argument(f"--{name}", type=kind | None, help="Of a run; not needed here.")
+        parser.add_argument(f"--{name}", type=kind | None, help="An option of a run; not needed here.")
     parser.add_lightning_class_args(request.classes["data"], "data")
     source = {
         "model_name": request.get("model.model_name") or BACKBONE,

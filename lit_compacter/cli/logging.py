@@ -1,4 +1,4 @@
-"""Less of what other libraries print: warnings of one line, and only those that concern our users."""
+"""Reduce the output of other libraries: warnings of one line, and only those that concern our users."""
 
 import contextlib
 import logging
@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.console import console
 
-# Of Lightning: hardware, seeds and advertisements, which the config says too.
+# Lightning's messages about hardware and seeds, which the config also has, and its advertisements.
 SILENCED = [
     "pytorch_lightning.utilities.rank_zero",
     *(f"lightning_fabric.utilities.{name}" for name in ("rank_zero", "seed", "distributed")),
@@ -78,6 +78,6 @@ def _configure_warnings() -> None:
 
 
 def _report_thread_failure(args: threading.ExceptHookArgs) -> None:
-    """Ignore a logger thread that cannot write to the disk: the main thread meets and reports the same error."""
+    """Ignore a logger thread that cannot write to the disk: the main thread gets and reports the same error."""
     if not isinstance(args.exc_value, OSError):
         threading.__excepthook__(args)

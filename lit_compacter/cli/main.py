@@ -26,7 +26,7 @@ from lit_compacter.runtime.launch import check_launch, command_name
 from lit_compacter.runtime.process_state import restore_process_state
 from lit_compacter.runtime.signals import handle_stop_signals
 
-# What the trainer's methods are called with: predictions are in a file, and `summarize_run` prints the metrics.
+# Arguments for the trainer's methods: predictions go to a file, and `summarize_run` prints the metrics.
 KEYWORDS: dict[str, dict[str, Any]] = {
     "fit": {},
     "validate": {"verbose": False},
@@ -38,13 +38,13 @@ ENTRY = Path(__file__).parents[1] / "__main__.py"
 
 
 def main(args: list[str] | None = None) -> dict[str, float] | None:
-    """Run the command line. A user's mistake is one line on stderr and exit code 2.
+    """Run the command line. A user error prints one line to stderr and exits with code 2.
 
-    It can be called from Python too, several times and in a thread (which signals do not stop). It leaves the process
-    as it was.
+    You can also call it from Python, several times or in a thread (signals do not stop a thread). It restores the state
+    of the process at the end.
 
     Args:
-        args: The words after `main.py`. Default: those of the process.
+        args: The command-line arguments after `main.py`. Default: `sys.argv[1:]`.
 
     Returns:
         The final metrics of fit, validate, test or predict, as in metrics.json; None for show and
@@ -58,8 +58,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         report_user_errors(debug="--debug" in words),
     ):
         if args is not None:
-            sys.argv = [str(ENTRY), *args]  # with which Lightning launches further processes
-        sys.path.append(os.getcwd())  # where the user's own classes are
+            sys.argv = [str(ENTRY), *args]  # Lightning launches further processes with it
+        sys.path.append(os.getcwd())  # to import custom classes
         forget_lookups()
         verb, rest = _split_verb(words)
         if verb in DATA_VERBS:
@@ -69,11 +69,11 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
 
 
 def _split_verb(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The verb and the words after it. Prints the help or the version, and exits, if asked to."""
+    """Return the verb and the arguments after it. For --help and --version, print and exit."""
     example = f"for example: {command_name()} fit --config demo.yaml"
     first = next(iter(words), "")
     if first in ("-h", "--help", "--version"):
-        description = "Fine-tune T5 with Compacter, or with one of the methods that it is compared to."
+        description = "Fine-tune T5 with Compacter, or with one of the methods it is compared with."
         parser = argparse.ArgumentParser(command_name(), description=description, epilog=example)
         parser.add_argument("--version", action="version", version=f"%(prog)s {version('lit-compacter')}")
         verbs = parser.add_subparsers(metavar="verb", title=f"verbs ({command_name()} VERB --help lists its options)")
@@ -94,7 +94,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
 
     Args:
         verb: fit, validate, test or predict.
-        args: The words after the verb.
+        args: The arguments after the verb.
 
     Returns:
         The final metrics.
@@ -110,7 +110,7 @@ def run(verb: str, args: list[str]) -> dict[str, float]:
     cli.model.check_options()
     data = cli.datamodule.options
     with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
-        if trains:  # now that no other run can write one
+        if trains:  # the lock is held: no other run can write one now
             checkpoint = cli.find_checkpoint()
             if run_dir:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)

@@ -1,4 +1,4 @@
-"""jsonargparse's messages as a sentence: `data.batch_size is -1; expected a whole number above 0`."""
+"""Rewrite jsonargparse's messages as sentences: `data.batch_size is -1; expected a whole number above 0`."""
 
 import re
 
@@ -38,13 +38,13 @@ WITHIN = re.compile(r"- (the following arguments are required: .*?|Option '\w+' 
 
 
 def humanize_parser_error(message: str) -> str:
-    """The message on one line; as a sentence if it is about a value that an option cannot have."""
+    """Put a message on one line, and rewrite it as a sentence if it is about an invalid value of an option."""
     text = " ".join(message.split())
     keys = KEYS.search(text)
     if not keys:
         return text
     before, key, said = text[: keys.start()], ".".join(re.findall(r'"([\w.]+)"', keys[0])), text[keys.end() :]
-    if re.match(r"[\w.]+ is .*; expected ", said):  # of the value of a class's option, said by an inner parser
+    if re.match(r"[\w.]+ is .*; expected ", said):  # from an inner parser, about the option of a class
         return f"{before}{key}.{said}"
     if found := CLASS.fullmatch(said):
         return f"{before}{key} is {_value(found)}; expected the name of a class"

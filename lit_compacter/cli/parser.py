@@ -1,4 +1,4 @@
-"""The parser of a verb's options: config files by name, and errors of one line."""
+"""The parser of a verb's options. It finds config files by name and reports errors in one line."""
 
 from enum import Enum
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ from lit_compacter.cli.suggestions import explain_unknown_option
 from lit_compacter.cli.user_classes import without_classes
 from lit_compacter.errors import UserError
 
-# Options that are set from others: source → target. The targets cannot be given.
+# Options that are copied to others: source → target. Users cannot set the targets.
 LINKS = (
     ("model.model_name", "data.model_name"),
     ("model.revision", "data.model_revision"),
@@ -27,7 +27,7 @@ yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, member: dumper.repres
 
 
 class ConfigFile(ActionConfigFile):
-    """`--config rte.yaml` finds `configs/rte.yaml`. A file that names a method replaces an earlier one's as a whole."""
+    """`--config rte.yaml` finds `configs/rte.yaml`. A file that names a method replaces the whole earlier method."""
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         path = find_config(values)
@@ -41,10 +41,10 @@ class ConfigFile(ActionConfigFile):
 
 
 class Parser(LightningArgumentParser):
-    """Raises UserError with one line; for an unknown option it suggests what was meant.
+    """Raises UserError with a one-line message, which suggests a known name for an unknown option.
 
     Args:
-        request: What is parsed. None for the parsers that jsonargparse makes for the options of a class.
+        request: The request to parse. None for the parsers that jsonargparse creates for the options of a class.
     """
 
     def __init__(self, *args: Any, request: Request | None = None, **kwargs: Any) -> None:
@@ -56,14 +56,14 @@ class Parser(LightningArgumentParser):
                 "-c",
                 "--config",
                 action=ConfigFile,
-                help="Config file: a path, or a name in configs/. The last file wins, the command line over all.",
+                help="Config file: a path, or a name in configs/. Later files and the command line override it.",
             )
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise UserError(self._explain() or humanize_parser_error(message)) from ex
 
     def _explain(self) -> str | None:
-        """What is wrong with the options given, if it can be said better than jsonargparse does."""
+        """Explain what is wrong with the options; None if jsonargparse's message is better."""
         if self.request is None:
             return None
         linked = [target for _, target in LINKS]

@@ -1,4 +1,4 @@
-"""What the user has asked for, before jsonargparse parses it: the command line, config files and own classes."""
+"""The user's request before jsonargparse parses it: the command line, config files and custom classes."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ class Request:
     """A command line with the config files that it names.
 
     Attributes:
-        args: The words after the verb, without those that name a class of the user's own.
+        args: The arguments after the verb, without those that name a custom class.
         configs: Config file → its options by dotted name, in the order given.
-        classes: Section → its class: the data module and the module, or the user's own.
+        classes: Section → its class: the default data module and module, or custom ones.
     """
 
     args: list[str]
@@ -38,7 +38,7 @@ class Request:
 
     @classmethod
     def read(cls, args: Sequence[str]) -> "Request":
-        """Read the config files and import the user's own classes.
+        """Read the config files and import the custom classes.
 
         Raises:
             UserError: A file cannot be read, or a class cannot be imported.
@@ -56,12 +56,12 @@ class Request:
         return cls(args, configs, find_classes(contents, named, methods))
 
     def get(self, name: str) -> Any:
-        """An option's value by its dotted name: of the command line, else of the last config file that has it."""
+        """Get an option by its dotted name, from the command line or else from the last config file that has it."""
         sources = [flatten(read_config(str(DEFAULTS))), *self.configs.values(), parse_options(self.args)]
         return next((options[name] for options in reversed(sources) if name in options), None)
 
     def find_checkpoint(self) -> str | None:
-        """The file that `--ckpt_path` means, which decides how the rest is parsed; None if it is not given."""
+        """The file that `--ckpt_path` refers to; None if it is not given. The other options are parsed based on it."""
         return find_checkpoint(*map(self.get, ("ckpt_path", "trainer.default_root_dir", "run_name")))
 
 
@@ -92,7 +92,7 @@ def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_options(args: Sequence[str]) -> dict[str, Any]:
-    """Dotted name → value of `--name=value` and `--name value`; a class in braces as a config has it."""
+    """Dotted name → value of `--name=value` and `--name value`; a value in braces is parsed as YAML."""
     options: dict[str, Any] = {}
     for word, following in zip_longest(args, args[1:]):
         if word.startswith("--"):
@@ -153,7 +153,7 @@ def replaced_options(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _with_method_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with the method's class and each of its options as options of their own."""
+    """The options, with the method's class and each of its options as separate entries."""
     flat = {name: value for name, value in options.items() if not name.startswith(METHOD)}
     if method := class_name(options.get(METHOD)):
         flat[METHOD] = method

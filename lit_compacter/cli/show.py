@@ -28,7 +28,7 @@ def main(args: Sequence[str]) -> None:
 
 
 def show(data: GlueDataModule) -> None:
-    """Print three examples, the distributions of targets and lengths, and what the model does not see of the rows."""
+    """Print three examples, the distributions of targets and lengths, and what truncation and the vocabulary lose."""
     split = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
     data.prepare_split(split)
     rows = data.data[split]
@@ -43,7 +43,7 @@ def show(data: GlueDataModule) -> None:
 
 
 def example(row: dict[str, Any], title: str, tokenizer: PreTrainedTokenizerBase) -> Panel:
-    """An input and its target, each with its number of tokens; of a truncated input what is left."""
+    """An input and its target, each with its number of tokens. A truncated input is shown truncated."""
     truncated = row["num_truncated"]
     tokens = f"{row['length'] + truncated} tokens" + (f", {truncated} of them truncated" if truncated else "")
     whole = "".join(row["segments"])
@@ -56,7 +56,7 @@ def example(row: dict[str, Any], title: str, tokenizer: PreTrainedTokenizerBase)
 
 
 def targets_table(counts: Counter[str], answer: Answer) -> Table:
-    """How often each target occurs: all labels, the most common texts, the most common numbers in their order."""
+    """Count the targets: all labels, the most common texts, or the most common numbers in ascending order."""
     table = Table("target", "rows", "%", "", title="targets", title_justify="left")
     most = max(counts.values())
     names = dict(zip(answer.targets, answer.names, strict=True)) if isinstance(answer, Labels) else {}

@@ -58,7 +58,7 @@ MAX_LISTED = 8
 
 
 def similarity(given: str, option: str) -> float:
-    """From 0 to 1, by the whole name or its last part; 1 for another project's name of the option."""
+    """Similarity from 0 to 1, by the whole name or its last part; 1 for another project's name for the option."""
     leaf = given.rpartition(".")[2]
     if OPTION_OF.get(leaf) == option:
         return 1.0
@@ -139,7 +139,7 @@ def _listed(owner: str, options: list[str]) -> str:
 
 
 def _options(owner: str) -> list[str] | None:
-    """Names of the options of a method or of a class of Lightning; None for others, or if it takes any option."""
+    """Option names of a method or a Lightning class; None for other classes, or if the class takes any option."""
     places = (callbacks, loggers, plugins, profilers, strategies)
     found = METHODS.get(owner) or next((vars(place)[owner] for place in places if owner in vars(place)), None)
     parameters = inspect.signature(found).parameters.values() if isinstance(found, type) else []

@@ -1,4 +1,4 @@
-"""The trainer of a run, with this program's callbacks, and what it refuses.
+"""The trainer of a run, with this program's callbacks, and the options that are refused.
 
 docs/support.md lists every callback and option of Lightning's trainer.
 """
@@ -40,7 +40,7 @@ REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
     WeightAveraging: "copies, averages and saves the whole frozen backbone; use best.ckpt",
     StochasticWeightAveraging: "copies the module before its model is built, and replaces the learning rate's "
     "schedule; use best.ckpt",
-    BaseFinetuning: "changes what is trained, which is for --model.method to say",
+    BaseFinetuning: "changes which parameters are trained; use --model.method",
     ModelPruning: "changes the frozen backbone, which no checkpoint holds; choose a smaller --model.method",
     LearningRateFinder: "sets a rate that the schedule does not follow; give --model.learning_rate",
     BatchSizeFinder: "changes the batch size, and with it the recipe, from run to run; give --data.batch_size",
@@ -48,7 +48,7 @@ REFUSED: dict[type, str] = {  # of the trainer's callbacks and plugins
     "by itself, and --trainer.gradient_clip_val bounds each step",
     OnExceptionCheckpoint: MID_STEP,
     CheckpointIO: "would replace the writer of adapter checkpoints, which writes atomically; remove it",
-    BitsandbytesPrecision: "quantizes all linear layers, the trained ones included; use --trainer.precision bf16-mixed",
+    BitsandbytesPrecision: "quantizes all linear layers, including trained ones; use --trainer.precision bf16-mixed",
 }
 REFUSED_OPTIONS = {
     "overfit_batches": "replaces our samplers: use --trainer.limit_train_batches instead",
@@ -56,16 +56,16 @@ REFUSED_OPTIONS = {
     "barebones": "keeps no logs and no checkpoints: remove it",
     "model_registry": "uploads nothing here, because checkpoints stay in the run folder: remove it",
 }
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # what is trained keeps 32 bits or more
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")  # trainable parameters keep 32 bits or more
 
 
 def make_trainer(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> Trainer:
-    """The trainer with this program's callbacks and plugins besides the user's.
+    """Build the trainer with this program's callbacks and plugins in addition to the user's.
 
     Args:
-        cli: With the trainer's options.
+        cli: The parsed command line, with the trainer's options.
         run_dir: The run directory; None for a dry run.
-        checkpoint: The checkpoint that the run begins from.
+        checkpoint: The checkpoint that the run starts from.
 
     Raises:
         UserError: The trainer refuses an option.
@@ -111,13 +111,13 @@ def _callbacks(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> list
         folder = run_dir.path / CHECKPOINTS
         callbacks += [
             BestCheckpoint(folder, checkpoint, validates_by_batches=isinstance(given.val_check_interval, int)),
-            LastCheckpoint(folder, cli.config.save_every_n_steps),  # after the best one, whose state it holds
+            LastCheckpoint(folder, cli.config.save_every_n_steps),  # after BestCheckpoint, whose state it saves
         ]
     return callbacks
 
 
 def check_trainer_options(options: Namespace, instances: Namespace, trains: bool) -> None:
-    """Refuse options, callbacks and plugins of the trainer that would give wrong results without a word.
+    """Refuse options, callbacks and plugins of the trainer that would silently give wrong results.
 
     Args:
         options: The trainer's options.
@@ -125,12 +125,12 @@ def check_trainer_options(options: Namespace, instances: Namespace, trains: bool
         trains: Whether the run trains.
 
     Raises:
-        UserError: There is one of them; the message says why, and what to do instead.
+        UserError: One of them is used. The message says why it is refused and what to do instead.
     """
     for name, advice in REFUSED_OPTIONS.items():
         if options[name]:
             raise UserError(f"trainer.{name} {advice}")
-    if not isinstance(value := options.val_check_interval, int | float | None):  # a time: each process has a clock
+    if not isinstance(value := options.val_check_interval, int | float | None):  # a time: clocks differ by process
         raise UserError(f"trainer.val_check_interval is {value}; expected batches, so that a run can be repeated")
     for name in ("max_epochs", "max_steps", "limit_train_batches"):
         if trains and options[name] == 0:
@@ -149,7 +149,7 @@ def check_precision(trainer: Trainer) -> None:
     """Refuse precisions that do not train in 32 bits or more, however they were given.
 
     Raises:
-        UserError: The trainer has one of them; the message lists the others.
+        UserError: The precision is not supported; the message lists the supported ones.
     """
     if trainer.precision not in PRECISIONS:
         raise UserError(

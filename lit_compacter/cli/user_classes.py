@@ -1,4 +1,4 @@
-"""The user's own classes in place of the data module and the module.
+"""Custom classes in place of the data module and the module.
 
 `--data my_module.MyData`, or in YAML
 
@@ -6,7 +6,7 @@
       class_path: my_module.MyData
       init_args: {task: rte, …}
 
-Their options are `data.…` and `model.…`, as those of the classes that they extend.
+Their options are `data.…` and `model.…`, like the options of the classes that they extend.
 """
 
 import importlib
@@ -51,13 +51,13 @@ def import_class(path: str, base: type, option: str) -> type:
 
 
 def split_class_options(args: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Take the words that name a class from a command line.
+    """Remove the arguments that name a custom class from a command line.
 
     Args:
-        args: With `--data X` or `--data.class_path X`, `--data.x` or `--data.init_args.x`, and the same of `model`.
+        args: With `--data X` or `--data.class_path X`, `--data.x` or `--data.init_args.x`, and the same for `model`.
 
     Returns:
-        The other words, with `--data.x` for every form of it; section → import path.
+        The other arguments, with all options in the form `--data.x`; and section → import path.
     """
     words = [NESTED_OPTION.sub(r"--\1.", CLASS_OPTION.sub(r"--\1", word)) for word in args]
     named: dict[str, str] = {}
@@ -79,9 +79,9 @@ def split_class_options(args: Sequence[str]) -> tuple[list[str], dict[str, str]]
 def find_classes(
     configs: Iterable[Mapping[str, Any]], named: Mapping[str, str], methods: Iterable[str]
 ) -> dict[str, type]:
-    """Import the user's own classes.
+    """Import the custom classes.
 
-    A method of the user's own is imported too, because jsonargparse would hide what its module raises.
+    Custom methods are imported too, because jsonargparse would hide the errors of their modules.
 
     Args:
         configs: Contents of the config files, in their order.
@@ -92,7 +92,7 @@ def find_classes(
         Section → class.
 
     Raises:
-        UserError: A class cannot be imported, or is not of the section.
+        UserError: A class cannot be imported, or does not fit its section.
     """
     classes = dict(CLASSES)
     for section, base in CLASSES.items():

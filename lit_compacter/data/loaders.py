@@ -1,4 +1,4 @@
-"""The training loader, which knows where to continue after a stop."""
+"""The training loader, which can resume in the middle of an epoch."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lit_compacter.errors import UserError
 
 
 class LoaderState(TypedDict):
-    """Where the training loader is, and of what: its batches are a function of seed, epoch, batch size and rows."""
+    """Position of the training loader, and what its batches depend on: seed, epoch, batch size and rows."""
 
     seed: int
     batch_size: int  # of all processes together
@@ -30,7 +30,7 @@ class ResumableLoader:
     Args:
         data: Tokenized rows.
         sampler: Yields the row numbers of this rank's share of each batch.
-        pad_token_id: Of the tokenizer.
+        pad_token_id: The tokenizer's padding token.
     """
 
     def __init__(self, data: datasets.Dataset, sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
@@ -56,7 +56,7 @@ class ResumableLoader:
             yield batch
 
     def _first_batch(self) -> int:
-        """The number of the first batch: after those yielded before, in an epoch that was stopped in the middle."""
+        """The index of the first batch to yield. It is above 0 only when resuming in the middle of an epoch."""
         resumed, self.resumed = self.resumed, None
         if resumed is None:
             return 0

@@ -20,21 +20,21 @@ class InputOptions:
     Intrinsic-SAID, and not for adapters."""
 
     max_source_length: PositiveInt = 128  # type: ignore[valid-type]
-    """Longest input in tokens. The longest fields of a longer one are truncated, so that all others survive."""
+    """Longest input in tokens. In a longer input, the longest fields are truncated, so that the others are kept."""
 
     max_target_length: PositiveInt | None = None  # type: ignore[valid-type]
-    """Longest target and generated answer in tokens; a longer target is truncated, and a label must fit. Default: what
-    the labels need; 24 for numbers, 128 for text."""
+    """Longest target and generated answer in tokens. A longer target is truncated, but a label must fit. Default:
+    enough for the labels; 24 for numbers, 128 for text."""
 
     split: Literal["paper", "official"] = "paper"
-    """paper: make train, validation and test of the labeled rows. official: the benchmark's own sets; the test set has
-    no labels, and predict writes the file that the leaderboard scores."""
+    """paper: split the labeled rows into train, validation and test. official: use the benchmark's own sets; the test
+    set has no labels, and predict writes a file for the leaderboard."""
 
     data_seed: Seed = 42  # type: ignore[valid-type]
     """Seed of the split, and of max_train_samples."""
 
     max_train_samples: PositiveInt | None = None  # type: ignore[valid-type]
-    """Number of training rows to use, drawn by data_seed; a smaller sample is part of a larger one."""
+    """Number of training rows to use, drawn with data_seed; a smaller sample is part of a larger one."""
 
     source: str | None = None
     """Task text2text: the input, a template over columns such as "question: {question} context: {context}". A column
@@ -48,8 +48,8 @@ class InputOptions:
     number for pearson and spearman."""
 
     metrics: list[str] | None = None
-    """Task text2text: how answers are scored; val/score is the mean. Labels: accuracy, f1 (of the second label in
-    `labels`: put the one to find last), macro_f1, matthews, exact_match (as accuracy). Numbers: pearson, spearman.
+    """Task text2text: how answers are scored; val/score is the mean. Labels: accuracy, f1 (the second label in
+    `labels` is the positive class), macro_f1, matthews, exact_match (as accuracy). Numbers: pearson, spearman.
     Text: exact_match (case, signs and punctuation count), f1 (over words, in the same way), rouge (ROUGE-L),
     squad_em and squad_f1 (SQuAD's: without case, ASCII punctuation, and the English a, an, the). Default: accuracy for
     labels, exact_match and f1 for text."""
@@ -60,7 +60,7 @@ class DataOptions(InputOptions):
     """All options of the data module."""
 
     task: str
-    """Name of the task, such as rte, mrpc or boolq; text2text for your own files; an unknown one lists all."""
+    """Name of the task, such as rte, mrpc or boolq, or text2text for your files. An unknown one lists all tasks."""
 
     model_name: str = BACKBONE
     """Hub name or folder of the model whose tokenizer is used."""
@@ -69,7 +69,7 @@ class DataOptions(InputOptions):
     """Branch, tag or commit of that model."""
 
     data_dir: str | None = None
-    """Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: rows come from the hub."""
+    """Folder with the benchmark's own files (DIR/RTE/train.tsv, …). Default: load the rows from the hub."""
 
     revision: str | None = None
     """Branch, tag or full commit hash of the data set on the hub. Default: the main branch; for validate, test and
@@ -82,18 +82,18 @@ class DataOptions(InputOptions):
     """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""
 
     validation_file: str | None = None
-    """Task text2text: rows that choose the best checkpoint."""
+    """Task text2text: validation rows, which select the best checkpoint."""
 
     test_file: str | None = None
     """Task text2text: rows for test and predict."""
 
     predict_file: str | None = None
-    """Another input for predict: .csv, .tsv, .jsonl or .parquet with the task's columns; other columns are ignored.
+    """Input file for predict: .csv, .tsv, .jsonl or .parquet with the task's columns; other columns are ignored.
     Default: the task's test set."""
 
     trained_on: str | None = None
-    """Task that the model was trained on, whose format a diagnostic set (ax, axb, axg) takes. Default: the
-    checkpoint's."""
+    """For a diagnostic set (ax, axb, axg): the task that the model was trained on, whose input format it uses. Default:
+    the checkpoint's task."""
 
     batch_size: PositiveInt = 100  # type: ignore[valid-type]
     """Examples per batch and process, in training and evaluation."""

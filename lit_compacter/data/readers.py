@@ -1,4 +1,4 @@
-"""Rows of a file with their line numbers, so that every error names both."""
+"""Read the rows of a file with their line numbers, so that every error names file and line."""
 
 import csv
 import json

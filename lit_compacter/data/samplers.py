@@ -14,7 +14,7 @@ class LengthGroupedBatchSampler:
     """Training batches of similar source length, in random order; a function of (seed, epoch) and nothing else.
 
     Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
-    call `iter()` before that, so `__iter__` must stay a generator, which reads the epoch with the first batch.
+    call `iter()` before that, so `__iter__` must stay a generator, which reads the epoch at the first batch.
 
     The share of a rank can be empty in an epoch's smallest batch.
 
@@ -49,14 +49,14 @@ class LengthGroupedBatchSampler:
 
 
 class EvaluationBatchSampler:
-    """Evaluation batches of similar source length, in an order in which any first part of them is representative.
+    """Evaluation batches of similar source length, ordered so that the first n batches are representative for every n.
 
-    If the trainer takes only some batches, a sample of the rows is drawn for them (`stratified_sample`). In either case
-    batches of all lengths follow one another (`golden_ratio_order`).
+    If the trainer uses only some batches, they hold a sample of the rows (`stratified_sample`). In either case, the
+    order mixes batches of all lengths (`golden_ratio_order`).
 
-    Whole batches are dealt to the processes, so that the numbers in a batch do not depend on how many there are. All
-    ranks get the same number of batches, which collective operations need: the last batch may come several times, and
-    metrics count each row number once.
+    Whole batches are assigned to the processes, so that the results for a batch do not depend on the number of
+    processes. All ranks get the same number of batches, as collective operations require. The last batch may be
+    repeated; metrics count each row number once.
 
     Args:
         lengths: Number of source tokens of each example.
@@ -65,7 +65,7 @@ class EvaluationBatchSampler:
         seed: Seed of the sample, and of the order of examples of the same length.
         rank: Rank of this process.
         world_size: Number of processes.
-        limit: Batches per process that the trainer takes, or their share of all (`trainer.limit_val_batches`).
+        limit: Number or share of the batches per process that the trainer uses (`trainer.limit_val_batches`).
 
     Attributes:
         rows: Numbers of the examples that are evaluated.
@@ -86,13 +86,13 @@ class EvaluationBatchSampler:
         count = num_batches(self.num_batches, limit) * batch_size * world_size
         self.rows = stratified_sample(lengths, groups, count, seed) if count < len(lengths) else np.arange(len(lengths))
         batches = _cut(self.rows[_by_length(lengths[self.rows], seed)], batch_size)
-        of_mean_length = float((lengths > lengths.mean()).mean())  # a first batch that is like the whole
+        of_mean_length = float((lengths > lengths.mean()).mean())  # start with a batch of average length
         batches = [batches[place] for place in golden_ratio_order(len(batches), of_mean_length)]
         last = len(batches) - 1
         self.batches = [batches[min(i + rank, last)] for i in range(0, len(batches), world_size)]
 
     def __len__(self) -> int:
-        """Batches per process of all examples, of which the trainer takes its share."""
+        """Batches per process for all examples; the trainer applies its own limit."""
         return self.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -107,7 +107,7 @@ def num_batches(batches: int, limit: int | float) -> int:
 def stratified_sample(
     lengths: npt.NDArray[np.int64], groups: npt.ArrayLike, count: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """At most `count` examples that represent all: each equally likely, of all lengths, in whole groups.
+    """Draw a representative sample of at most `count` examples: all equally likely, of all lengths, in whole groups.
 
     A smaller sample is part of a larger one with the same seed. If the first group is larger than `count`, it is cut.
 
@@ -123,15 +123,15 @@ def stratified_sample(
 
 
 def golden_ratio_order(count: int, start: float) -> npt.NDArray[np.int64]:
-    """A permutation of range(count) from `start * count` whose first n numbers are evenly spread, for every n.
+    """A permutation of range(count), from `start * count`, whose first n numbers are evenly spread for every n.
 
-    It is the ranks of a Kronecker sequence of the golden ratio.
+    It consists of the ranks of a Kronecker sequence with the golden ratio.
     """
     return np.argsort(np.argsort((start + np.arange(count) * GOLDEN_RATIO) % 1))
 
 
 def _by_length(lengths: npt.NDArray[Any], seed: int) -> npt.NDArray[np.int64]:
-    """The longest first; those of the same length in random order, because files are often sorted by label."""
+    """Sort the longest first, and shuffle equal lengths, because files are often sorted by label."""
     return np.lexsort((np.random.default_rng(seed).permutation(len(lengths)), -lengths))
 
 

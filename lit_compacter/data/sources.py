@@ -1,4 +1,4 @@
-"""Rows from the hub, from the benchmark's own files or from the user's, all in the hub's form."""
+"""Rows from the hub, the benchmark's own files or the user's files, all in the hub's format."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from lit_compacter.hub.repository import Repository, damaged_cache_advice, find_
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a task. What the program adds is kept apart from the columns, so a column may have any name.
+    """One row of a task. Fields that the program adds are separate from the columns, so a column may have any name.
 
     Attributes:
-        columns: Column → its value, of the columns that the task reads.
+        columns: Column → its value, for the columns that the task reads.
         label: As `Answer.parse_label` returns it; None if unknown.
         idx: The benchmark's own number for the row. The user's own rows are counted from 0.
-        group: Rows of the same group belong together. Default: the row belongs to no other.
+        group: Rows of the same group belong together. Default: the row has its own group.
         split: The official split, or the file, that the row to predict comes from. Set for predict only.
     """
 
@@ -30,7 +30,7 @@ class Row:
 
 
 class RowParser(Protocol):
-    """What a source needs to know of a task."""
+    """What a source needs to know about a task."""
 
     @property
     def label(self) -> str:
@@ -48,7 +48,7 @@ class RowParser(Protocol):
         """Parse a row in the hub's form. Raises ValueError if a column is missing or not valid."""
 
     def from_hub(self, raw: RawRow) -> RawRow:
-        """A row of the hub with its label in the form that files have."""
+        """Convert the label of a row from the hub to the form used in files."""
 
     def absent(self, name: str, raw: RawRow) -> str:
         """The message for a missing column."""
@@ -189,7 +189,7 @@ def _labelled(
 
 
 def _idx(value: Any) -> Any:
-    """A benchmark's number of a row: an int, or its digits in a table; MultiRC and ReCoRD have several ints by name."""
+    """Parse a row's number: an int, or its digits in a table. MultiRC and ReCoRD have a dict of several ints."""
     if isinstance(value, dict):
         return {name: _idx(part) for name, part in value.items()}
     if isinstance(value, bool) or not str(value).isdecimal():

@@ -1,4 +1,4 @@
-"""From pairs of texts to tokens, truncated where it hurts least, and cached."""
+"""Tokenize text pairs, truncate their longest fields, and cache the result."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_compacter.backbones.tokenizer import tokenizer_fingerprint
 from lit_compacter.errors import DISK_FULL
 
-CACHE_VERSION = 3  # raised when `tokenize_examples` makes other columns or tokens
+CACHE_VERSION = 3  # incremented when `tokenize_examples` makes different columns or tokens
 
 
 class Example(TypedDict):
@@ -36,16 +36,16 @@ def tokenize_examples(
     max_target_length: int,
     cache_dir: str | None = None,
 ) -> datasets.Dataset:
-    """Add tokens to the examples, and what truncation and the vocabulary lose of them.
+    """Tokenize the examples, and record what they lose to truncation and to the vocabulary.
 
-    The result is cached by all arguments. If the cache cannot be written, it stays in memory.
+    The result is cached, with a key that depends on all arguments. If the cache is not writable, it stays in memory.
 
     Args:
         examples: The rows as pairs of texts.
-        tokenizer: The backbone's.
-        max_source_length: In tokens, the end included.
-        max_target_length: In tokens, the end included.
-        cache_dir: Folder of the cache. Default: `lit_compacter` in the cache of datasets.
+        tokenizer: The backbone's tokenizer.
+        max_source_length: In tokens, including the end token.
+        max_target_length: In tokens, including the end token.
+        cache_dir: Folder of the cache. Default: `lit_compacter` in the cache of the datasets library.
 
     Returns:
         The examples with the columns `input_ids` and `labels`; `length`, the number of source tokens;
@@ -83,7 +83,7 @@ def tokenize_examples(
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether files can be written to a folder, which is created if need be; warns if not."""
+    """Whether files can be written to a folder. Creates the folder if needed; warns if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
@@ -92,15 +92,15 @@ def _is_writable(folder: Path) -> bool:
         if error.errno in DISK_FULL:
             raise
         warnings.warn(
-            f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory and made anew by each "
-            "process; give another folder with --data.cache_dir",
+            f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory, and each process "
+            "tokenizes them again; give another folder with --data.cache_dir",
             stacklevel=2,
         )
         return False
 
 
 def digest(data: datasets.Dataset, *columns: str) -> str:
-    """SHA-256 of columns that hold lists of numbers: of every number and where each row ends."""
+    """SHA-256 of columns that hold lists of numbers: of every number and the end of each row."""
     key = hashlib.sha256()
     for name in columns:
         chunks = data.data.column(name).chunks
@@ -115,12 +115,12 @@ def encode_sources(
     """Encode inputs as at most `max_length` tokens.
 
     The longest fields of a longer input are truncated to a common length, so that the question before a passage and the
-    fields after it survive. If no field is left, the whole input is truncated.
+    fields after it are kept. If no field is left, the whole input is truncated.
 
     Args:
         rows: Literals and fields in turn, as `Template.segments` returns them.
-        tokenizer: Of a T5: it adds one token, at the end.
-        max_length: In tokens, the end included.
+        tokenizer: The tokenizer of a T5, which appends one end token.
+        max_length: In tokens, including the end token.
 
     Returns:
         Token ids, and the number of tokens that each row lost.
@@ -156,7 +156,7 @@ def encode_targets(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_len
 
 
 def _without_spaces(text: str) -> str:
-    """The text without what every tokenizer normalizes: forms of characters, and spaces. Line breaks and tabs stay."""
+    """Remove spaces and normalize character forms, as every tokenizer does. Line breaks and tabs stay."""
     return unicodedata.normalize("NFKC", text.strip()).replace(" ", "")
 
 

@@ -1,4 +1,4 @@
-"""What truncation and the vocabulary lose of the rows: reported, and refused if nothing could be learned."""
+"""Report what the rows lose to truncation and to the vocabulary, and refuse rows that cannot be learned from."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from lit_compacter.errors import UserError
 
 MAX_SEARCHED = 100  # rows that are searched for examples of unknown characters
-MISSING_CHARACTERS = "the model's vocabulary lacks their characters: take a model that has them, such as mT5 or ByT5"
-MAX_CHARACTERS = 5  # that are shown as examples
-EXCERPT = 30  # characters of a text that are shown
+MISSING_CHARACTERS = "the model's vocabulary lacks their characters: use a model that has them, such as mT5 or ByT5"
+MAX_CHARACTERS = 5  # shown as examples
+EXCERPT = 30  # characters of a text to show
 
 
 def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
@@ -24,7 +24,7 @@ def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_t
         if back.strip() != text:
             raise UserError(
                 f"the model's vocabulary cannot express the label {text!r}: it comes back as {back!r}; "
-                "choose labels of other characters"
+                "choose labels with other characters"
             )
         if length > max_target_length:
             raise UserError(
@@ -37,8 +37,8 @@ def check_learnable(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, 
     """Refuse training rows from which nothing could be learned.
 
     Raises:
-        UserError: As tokens, all targets are empty or different ones are the same; or different inputs are all the same
-            because the vocabulary lacks their characters.
+        UserError: After tokenization, all targets are empty, or different targets are all the same, or different inputs
+            are all the same because the vocabulary lacks their characters.
     """
     if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["num_target_truncated"][:]) > 0)):
         texts = [targets[0] for targets in rows["targets"][:]]
@@ -71,7 +71,7 @@ def _nothing_to_learn(what: str, example: str, left: str, cause: str) -> UserErr
 def describe_losses(
     rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
 ) -> list[str]:
-    """What truncation and the vocabulary lose of the rows, one line each; the first is about long inputs.
+    """Describe what the rows lose to truncation and to the vocabulary, one line each; the first is about long inputs.
 
     For example `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
     """

@@ -1,4 +1,4 @@
-"""Plain modules that know nothing of T5 or of configs."""
+"""Plain modules, independent of T5 and of configs."""
 
 from lit_compacter.layers.bottleneck import Bottleneck
 from lit_compacter.layers.low_rank import LowRankLinear

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 SHARED_RULE_STD = 1e-4  # phm_init_range in the paper's code
-OWN_RULE_STD = 0.01  # in the paper's code for a rule that is not shared, whatever that setting says
+OWN_RULE_STD = 0.01  # used by the paper's code for a rule that is not shared, whatever phm_init_range is
 
 Init: TypeAlias = Literal["xavier_uniform", "xavier_normal", "normal"]
 INITS: dict[Init, Callable[[Tensor], Tensor]] = {
@@ -44,9 +44,9 @@ class PHMRule(nn.Module):
 class PHMLinear(nn.Module):
     """y = x H + b with H = Σ_i A_i ⊗ B_i, the PHM layer, or B_i = s_i t_iᵀ, the LPHM layer (paper, section 4).
 
-    H is (k, d) but has only n³ + kd/n parameters, or n³ + r(k + d) of low rank. For low ranks it is not built: with x
-    read as X, (n, k/n), and y as Y, (n, d/n), the product is Y = Σ_i A_iᵀ X s_i t_iᵀ, which two matrix products
-    compute once the rule is merged into the factor on the narrow side of the layer.
+    H has shape (k, d) but only n³ + kd/n parameters, or n³ + r(k + d) with low-rank factors. For low ranks, H is not
+    materialized: with x reshaped to X, (n, k/n), and y to Y, (n, d/n), the product is Y = Σ_i A_iᵀ X s_i t_iᵀ. Two
+    matrix products compute it once the rule is merged into the factor on the narrow side of the layer.
 
     Args:
         in_features: k, the size of the last dimension of x. Divisible by `phm_dim`.
@@ -54,8 +54,8 @@ class PHMLinear(nn.Module):
         phm_dim: n, the number of Kronecker terms.
         rank: r, the rank of each B_i = s_i t_iᵀ; None for dense B_i.
         phm_rule: {A_i}, shared with other layers. Default: a rule of its own.
-        init: Initialization of each B_i, or of each s_i and t_i; Xavier's has gain √2.
-        share_factors_with: A layer whose s and t, or B, this one uses too.
+        init: Initialization of each B_i, or of each s_i and t_i; Xavier initialization uses gain √2.
+        share_factors_with: A layer whose factors (s and t, or B) this layer shares.
 
     Raises:
         ValueError: `phm_dim` does not divide both dimensions.

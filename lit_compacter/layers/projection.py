@@ -7,8 +7,8 @@ from torch import Tensor, nn
 def hadamard(x: Tensor) -> Tensor:
     """H x over the last dimension, whose size N is a power of two; H is the ±1 Walsh-Hadamard matrix, H H = N.
 
-    O(N log N): N is read as a grid of radices up to 16, along each of which a small Hadamard matrix is applied. H is
-    symmetric, so autograd's gradient is the same transform.
+    It takes O(N log N): the dimension is reshaped to a grid with axes of at most 16, and a small Hadamard matrix is
+    applied along each axis. H is symmetric, so autograd's gradient is the same transform.
     """
     size, radices = x.shape[-1], []
     while size > 1:
@@ -31,9 +31,9 @@ def small_hadamard(size: int, like: Tensor) -> Tensor:
 class Fastfood(nn.Module):
     """P θ with P = (H G Π H B)[:D, :d] / (‖G‖ √D), the Fastfood projection of d numbers to D (Le et al., 2013).
 
-    B are random signs, Π a random permutation, G normal numbers, H the Walsh-Hadamard matrix of size N, the first
-    power of two not below d and D. The factor gives P's columns about unit length (Li et al., 2018). The random parts
-    are drawn from `seed` and are not in the state dict.
+    B are random signs, Π a random permutation, G normal numbers, H the Walsh-Hadamard matrix of size N, the
+    smallest power of two not below d and D. The denominator gives P's columns about unit length (Li et al., 2018). The
+    random parts are drawn from `seed` and are not in the state dict.
 
     Args:
         in_features: d.

@@ -22,7 +22,7 @@ METHODS: dict[str, type[Method]] = {
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's options as YAML has them: lists instead of tuples."""
+    """Convert a method's options to the types of YAML: lists instead of tuples."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
 
 

@@ -1,4 +1,4 @@
-"""Bottleneck adapters (Houlsby et al., 2019), the base of a family: which sublayers × which linear layer."""
+"""Bottleneck adapters (Houlsby et al., 2019), the base class of adapters with other sublayers or linear layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -9,14 +9,14 @@ from lit_compacter.errors import UserError
 
 
 class Method(ABC):
-    """Freezes a stock model, then adds or unfreezes what is trained.
+    """Freezes a stock model, then adds or unfreezes the trainable parameters.
 
     Subclasses are dataclasses; YAML and the command line set their fields. A checkpoint holds every tensor that the
     method added, and every base tensor that it trains.
     """
 
     def apply(self, model: T5ForConditionalGeneration) -> None:
-        """Change `model` in place; then `requires_grad` says what is trained.
+        """Change `model` in place. Afterward, `requires_grad` marks the trainable parameters.
 
         Raises:
             UserError: The method's options do not fit the model, or leave nothing to train.
@@ -27,7 +27,7 @@ class Method(ABC):
             raise UserError(f"method {type(self).__name__} with these options trains nothing: {self}")
 
     def check(self, skeleton: T5ForConditionalGeneration) -> None:  # noqa: B027  # optional
-        """Check the options before weights and data are loaded. Default: `apply` alone checks them.
+        """Check the options before weights and data are loaded. By default, only `apply` checks them.
 
         Args:
             skeleton: The model on the meta device, without values; it may be changed.
@@ -38,8 +38,8 @@ class Method(ABC):
 
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:
-        """Add modules to the frozen `model` and unfreeze what is trained with them."""
+        """Add modules to the frozen `model`, and unfreeze the base parameters to train with them."""
 
     def summary_group(self, name: str) -> str:
-        """The line of the parameter summary that counts the trainable tensor `name`."""
+        """The group of the trainable tensor `name` in the parameter summary."""
         return "layer norms" if is_layer_norm(name) else "backbone"

@@ -10,9 +10,9 @@ from lit_compacter.methods.base import Method
 
 @dataclass
 class BitFit(Method):
-    """Train a bias of every linear layer and of every layer norm in a block. T5 has none; they start at 0.
+    """Train a bias for every linear layer and every layer norm in a block. T5 has no biases; the new ones start at 0.
 
-    The output layer has one too, of the vocabulary's size; the final norms of the stacks have none. For v1.0 with L
+    The output layer also gets one, of the vocabulary's size; the final norms of the stacks get none. For v1.0 with L
     blocks, half of them in each stack, model dimension k, feed-forward f and vocabulary v: (19/2)Lk + Lf + v.
     """
 

@@ -1,4 +1,4 @@
-"""Compacter (Karimi Mahabadi et al., 2021): adapters of low-rank hypercomplex linear layers with a shared rule."""
+"""Compacter (Karimi Mahabadi et al., 2021): adapters with low-rank hypercomplex linear layers and a shared rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,27 +24,28 @@ class Compacter(Adapter):
     """
 
     phm_dim: int = 4
-    """n, the number of Kronecker terms; divides the model dimension and the bottleneck. The paper tries 4, 8 and 12."""
+    """n, the number of Kronecker terms; must divide the model dimension and the bottleneck. The paper: 4, 8 and 12."""
     phm_rank: int | None = 1
     """r, the rank of each Kronecker factor B_i = s_i t_iᵀ; null for dense B_i."""
     shared_phm_rule: bool = True
-    """One rule {A_i} for the whole model ("slow" weights); else one for each linear."""
+    """Share one rule {A_i} in the whole model ("slow" weights). False gives each linear layer its own rule."""
     factorized_phm_rule: bool = False
-    """A_i = l_i r_iᵀ: 2n² numbers for a rule instead of n³."""
+    """Factorize the rule, A_i = l_i r_iᵀ: 2n² parameters instead of n³."""
     learn_phm_rule: bool = True
-    """False keeps the rule as it was drawn; it is saved nevertheless."""
+    """Train the rule. False keeps its initial values, which are still saved."""
     shared_factors: bool = False
-    """One B_i ("fast" weights) for all down and one for all up projections; their biases stay their own."""
+    """Share one set of B_i ("fast" weights) among all down projections, and another among all up projections. Biases
+    are not shared."""
     init: Init = "xavier_uniform"
-    """What the factors are drawn from: xavier_uniform or xavier_normal, with gain √2, or normal, with std 0.01."""
+    """Initialization of the factors: xavier_uniform or xavier_normal, with gain √2, or normal, with std 0.01."""
 
     def linear_factory(self, model: T5ForConditionalGeneration) -> Callable[[int, int], nn.Module]:
         self.check_dimensions(d_model(model))
         shared = self.make_rule(SHARED_RULE_STD) if self.shared_phm_rule else None
         for name, tensor in shared.named_parameters() if shared else ():
-            # At the top of the model, so that this is the one name that a checkpoint has for it.
+            # Registered at the top of the model, so that a checkpoint has only this name for it.
             model.register_parameter(SHARED_RULE if name == "weight" else f"{SHARED_RULE}_{name}", tensor)
-        first: dict[tuple[int, int], PHMLinear] = {}  # of each shape, whose factors the others share
+        first: dict[tuple[int, int], PHMLinear] = {}  # the first layer of each shape; the others share its factors
 
         def linear(in_features: int, out_features: int) -> nn.Module:
             rule = shared or self.make_rule(OWN_RULE_STD)
@@ -56,7 +57,7 @@ class Compacter(Adapter):
         return linear
 
     def make_rule(self, std: float) -> PHMRule:
-        """A rule as the options say."""
+        """Build a rule from the options."""
         return PHMRule(self.phm_dim, std, self.factorized_phm_rule).requires_grad_(self.learn_phm_rule)
 
     def check_dimensions(self, dim: int) -> None:
@@ -70,7 +71,7 @@ class Compacter(Adapter):
                 f"choose one of {', '.join(map(str, divisors))}"
             )
         if self.shared_factors and bottleneck == dim:
-            raise UserError("model.method.shared_factors needs a reduction_factor above 1: down and up share nothing")
+            raise UserError("model.method.shared_factors needs a reduction_factor above 1, or down and up would share")
         full = bottleneck // self.phm_dim
         if self.phm_rank is not None and not 1 <= self.phm_rank <= full:
             raise UserError(

@@ -19,7 +19,7 @@ class IntrinsicSAID(Method):
     """Train d parameters θ and λ: each weight W_i becomes W_i + λ_i P_i θ with a fixed Fastfood projection P_i."""
 
     dim: int = 20_000
-    """d, the number of trainable parameters: one λ for each weight tensor, the rest is θ."""
+    """d, the number of trainable parameters: one λ for each weight tensor; the others form θ."""
     seed: int = 42
     """Seed of the projections, which are drawn again whenever the model is built."""
 

@@ -1,4 +1,4 @@
-"""Layer norms alone: what adapters train besides themselves, a baseline for them."""
+"""Train only the layer norms, which all adapter methods train too: a baseline for them."""
 
 from dataclasses import dataclass
 

@@ -18,12 +18,12 @@ MAX_LENGTH = 512  # tokens, as in T5's pretraining
 
 @dataclass
 class PromptTuning(Method):
-    """Train P · d_model parameters: P vectors that the encoder reads before the embedded input."""
+    """Train P vectors (P · d_model parameters) that are prepended to the encoder's embedded input."""
 
     length: int = 100
     """P, the number of vectors."""
     init: Literal["random", "tokens"] = "random"
-    """random: uniform in ±0.5. tokens: pretrained embeddings of tokens drawn among the 5,000 most common."""
+    """random: uniform in ±0.5. tokens: pretrained embeddings of tokens drawn from the 5,000 most common."""
 
     def check(self, skeleton: T5ForConditionalGeneration) -> None:
         self.apply(skeleton)

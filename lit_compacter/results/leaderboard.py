@@ -1,4 +1,4 @@
-"""The files that the leaderboards of GLUE and SuperGLUE take."""
+"""Write files for the leaderboards of GLUE and SuperGLUE."""
 
 import json
 import warnings

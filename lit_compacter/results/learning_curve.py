@@ -1,4 +1,4 @@
-"""logs/history.jsonl, which records a training run whatever its loggers, and the learning curve drawn from it."""
+"""logs/history.jsonl, which records a training run with any loggers, and the learning curve drawn from it."""
 
 from collections import defaultdict
 from pathlib import Path

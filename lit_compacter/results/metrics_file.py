@@ -1,9 +1,9 @@
-"""The results of a run: metrics.json, in which no result replaces one of something else.
+"""The results of a run, in metrics.json and logs/results.jsonl.
 
-The top level holds the results of the run itself: those of `fit`, where `val/…` are of the last epoch, and those of
-`test` and `predict` on its own task and data with its own best.ckpt, or last.ckpt if it has no other. Any other result
-is an entry of `evaluations`, with its verb, task, split, data, checkpoint and date. logs/results.jsonl has a line for
-every result, in their order.
+The top level of metrics.json holds the results of the run itself: those of `fit`, where `val/…` are of the last epoch,
+and those of `test` and `predict` on the run's own task and data with its best.ckpt, or last.ckpt if it has none. Any
+other result is an entry of `evaluations`, with its verb, task, split, data, checkpoint and date. Results of different
+evaluations never replace each other. logs/results.jsonl has one line per result, in chronological order.
 """
 
 import json
@@ -36,13 +36,13 @@ class Evaluation(TypedDict):
 
 
 def describe_evaluation(trainer: Trainer, verb: str, run_dir: Path, checkpoint: str | None) -> Evaluation:
-    """What a run of `verb` has evaluated.
+    """Describe what a run of `verb` has evaluated.
 
     Args:
-        trainer: Of the run.
+        trainer: The run's trainer.
         verb: fit, validate, test or predict.
         run_dir: The run directory.
-        checkpoint: The checkpoint that the run began from.
+        checkpoint: The checkpoint that the run started from.
     """
     path = Path(checkpoint or run_dir / CHECKPOINTS / LAST).absolute()
     is_own = verb == "fit" or path.parent == (run_dir / CHECKPOINTS).absolute()
@@ -97,7 +97,7 @@ def record_result(run_dir: Path, evaluation: Evaluation, metrics: dict[str, floa
 def _is_of_the_run(run_dir: Path, evaluation: Evaluation) -> bool:
     """Whether a result belongs at the top level.
 
-    In a directory without a fit, the first result of a verb does, and later ones of the same evaluation.
+    In a directory without a fit, the first result of each verb does, and so do later results of the same evaluation.
     """
     verb, split = evaluation["verb"], evaluation["split"]
     if verb == "fit":

@@ -1,4 +1,4 @@
-"""What `predict` writes: predictions.jsonl, and the files that a leaderboard takes."""
+"""Write the results of `predict`: predictions.jsonl, and the files for a leaderboard."""
 
 import json
 import warnings
@@ -20,7 +20,7 @@ from lit_compacter.utils.console import console
 
 
 class BatchIndices(Callback):
-    """Sets the `batch_indices` of a `BasePredictionWriter`, which Lightning knows for torch's own sampler only."""
+    """Sets the `batch_indices` of a `BasePredictionWriter`, which Lightning sets only for torch's own sampler."""
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -44,7 +44,7 @@ class PredictionWriter(Callback):
         self.parts: list[Path] = []  # one file per rank
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        run = trainer.strategy.broadcast(uuid4().hex)  # another run in the same directory has files of its own
+        run = trainer.strategy.broadcast(uuid4().hex)  # another run in the same directory uses other names
         self.parts = [self.run_dir / f".{PREDICTIONS}.{run}.{rank}.tmp" for rank in range(trainer.world_size)]
         self.file: TextIO = self.parts[trainer.global_rank].open("w", encoding="utf-8")
 
@@ -79,7 +79,7 @@ class PredictionWriter(Callback):
             self.parts[trainer.global_rank].unlink(missing_ok=True)
 
     def _merge(self) -> Path:
-        """The records of all ranks in the order of their rows, each once: the last batch may come several times."""
+        """Merge the records of all ranks in row order, without duplicates: the last batch may be repeated."""
         by_row = {record.pop("row"): record for part in self.parts for record in _read(part)}
         path = free_path(self.run_dir / PREDICTIONS)
         with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
@@ -98,7 +98,7 @@ class PredictionWriter(Callback):
             console.print(f"for the leaderboard: {name}", soft_wrap=True)
         if len(records) < len(data.data["predict"]):
             warnings.warn(
-                "not every row was predicted (trainer.limit_predict_batches): a leaderboard refuses such a file",
+                "not every row was predicted (trainer.limit_predict_batches): the leaderboard will reject the file",
                 stacklevel=2,
             )
 

@@ -1,8 +1,8 @@
-"""The directory of a run: its name, and what is kept in it.
+"""The directory of a run: its name and its contents.
 
 <default_root_dir>/<run_name>/
-    config.yaml                    the resolved config of fit, config-2.yaml of its resumption, config-<verb>.yaml
-    checkpoints/best.ckpt          by val/score; and last.ckpt
+    config.yaml                    the resolved config of fit, config-2.yaml of a resumed fit, config-<verb>.yaml
+    checkpoints/best.ckpt          best by val/score; also last.ckpt
     metrics.json                   results of each verb (metrics_file.py)
     learning_curve.png             (learning_curve.py)
     predictions.jsonl              (predictions.py)
@@ -40,21 +40,21 @@ PROFILE = "profile"
 LOGS = "logs"
 HISTORY, RESULTS = f"{LOGS}/history.jsonl", f"{LOGS}/results.jsonl"
 LOCK = ".lock"  # held while a run trains
-RESULTS_LOCK = ".results.lock"  # held for the moment in which results are written
-RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # tells the processes that Lightning launches the name that rank 0 chose
+RESULTS_LOCK = ".results.lock"  # held while results are written
+RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # passes the name that rank 0 chose to processes that Lightning launches
 
 
 class RunDir(contextlib.AbstractContextManager["RunDir"]):
-    """The directory of a run, as a context: locked while it trains, removed at the end if the run never began.
+    """The directory of a run, as a context manager: locked during training, removed if the run never started.
 
     Args:
         root: Directory of all runs.
-        name: `--run_name`; an existing directory is used again. None: a new name of time stamp and task.
+        name: The value of `--run_name`; an existing directory is reused. None: a new name from time and task.
         task: Name of the task.
-        trains: Whether to lock it against other runs that train. Rank 0 locks for all processes.
+        trains: Whether to lock it against other training runs. Rank 0 holds the lock for all processes.
 
     Raises:
-        UserError: The directory cannot be made or written, the name is not valid, or another run trains in it.
+        UserError: The directory cannot be created or written, the name is not valid, or another run trains in it.
     """
 
     def __init__(self, root: Path, name: str | None, task: str, trains: bool) -> None:
@@ -78,7 +78,7 @@ class RunDir(contextlib.AbstractContextManager["RunDir"]):
         return [logger(logs, name=name, version=version) for name, logger in kinds.items()]
 
     def collect_profile(self, profiler: Profiler) -> None:
-        """Let a profiler that would print its report, with lines of 200 characters, write it to a file here."""
+        """Make a profiler write its report to a file here, instead of printing it in lines of 200 characters."""
         if not isinstance(profiler, PassThroughProfiler) and not profiler.filename:
             number = next(i for i in count(1) if not [*self.path.glob(f"*-{_numbered(PROFILE, i)}*.txt")])
             profiler.dirpath = profiler.dirpath or self.path
@@ -103,7 +103,7 @@ class RunDir(contextlib.AbstractContextManager["RunDir"]):
             self.lock.release()
 
     def _remove(self) -> None:
-        """Remove what this start has made, and nothing that another one may have."""
+        """Remove what this start created, but nothing that another start may have created."""
         for folder in self.log_dirs:
             shutil.rmtree(folder, ignore_errors=True)
             _remove_empty(folder.parents[:3])  # of the logger, the verb, and all logs
@@ -133,7 +133,7 @@ def _reserve(root: Path, name: str | None, task: str) -> tuple[Path, bool]:
     if launched and RUN_NAME in os.environ:
         return root / os.environ[RUN_NAME], False
     if launched and name is None:
-        raise UserError("several processes were launched that cannot agree on a new run folder: give --run_name")
+        raise UserError("several processes were launched and cannot agree on a new run folder: give --run_name")
     wanted = root / (name or f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{task}")
     try:
         existed = wanted.exists()
@@ -177,10 +177,10 @@ def _lock(path: Path) -> FileLock:
 
 
 def free_path(path: Path) -> Path:
-    """`path`, or `path` with the first number from 2 for which there is no file. Stays free under `results_lock`."""
+    """Return `path`, or `path` with the first free number from 2. It stays free while `results_lock` is held."""
     return next(p for i in count(1) if not (p := path.with_stem(_numbered(path.stem, i))).exists())
 
 
 def results_lock(path: Path) -> FileLock:
-    """Lock for writing results: of two runs that write into `path` at once, the second waits."""
+    """Lock for writing results to `path`: if two runs write at once, the second one waits."""
     return FileLock(path / RESULTS_LOCK)

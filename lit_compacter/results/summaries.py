@@ -1,4 +1,4 @@
-"""What a run prints about its data, model and results, and the config and hyperparameters that it keeps."""
+"""Print summaries of a run's data, model and results, and save its config and hyperparameters."""
 
 import dataclasses
 import shlex
@@ -47,7 +47,7 @@ class SaveConfig(Callback):
 
 
 class LogHyperparameters(Callback):
-    """Gives every logger the run's task, method, options, seed and number of parameters."""
+    """Logs the run's task, method, options, seed and number of parameters to every logger."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module)
@@ -91,7 +91,7 @@ class ParameterSummary(Callback):
 
 
 class DataSummary(Callback):
-    """Prints how many rows each split has, and what of them the trainer or the model does not see."""
+    """Prints the number of rows of each split, and what sampling, truncation and the vocabulary leave out."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
@@ -103,7 +103,7 @@ class DataSummary(Callback):
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Number of trainable parameters, and of all."""
+    """Number of trainable parameters, and of all parameters."""
     parameters = list(module.parameters())
     return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
 
@@ -121,10 +121,10 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
     """Write metrics.json and the learning curve, and print where everything is.
 
     Args:
-        trainer: Of the run that has ended.
+        trainer: The trainer of the finished run.
         run_dir: The run directory; None for a dry run, which keeps nothing.
-        verb: What has run.
-        checkpoint: The checkpoint that it began from.
+        verb: The verb that was run.
+        checkpoint: The checkpoint that the run started from.
 
     Returns:
         The run's final metrics.
@@ -144,7 +144,7 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
         if command := _next_command(trainer, run_dir):
             console.print(command, soft_wrap=True)
     if not record_result(run_dir.path, describe_evaluation(trainer, verb, run_dir.path, checkpoint), metrics):
-        console.print(f"of another task, data or checkpoint than the run's own: see {EVALUATIONS} in metrics.json")
+        console.print(f"for another task, data or checkpoint than the run's own: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {run_dir.path}", soft_wrap=True)
     return metrics
 

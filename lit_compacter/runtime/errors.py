@@ -1,4 +1,4 @@
-"""What turns an exception into one line on stderr."""
+"""Report user errors as one line on stderr."""
 
 import contextlib
 import re
@@ -12,15 +12,15 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lit_compacter.errors import DISK_FULL, UserError
 from lit_compacter.runtime.rank import is_rank_zero
 
-REPORT_DELAY_S = 3  # other ranks wait: where all make the same mistake, rank 0 ends them before they repeat its line
+REPORT_DELAY_S = 3  # other ranks wait, so that rank 0 can end them before they report the same error again
 
 
 @contextlib.contextmanager
 def report_user_errors(debug: bool = False) -> Iterator[None]:
-    """Print a user's mistake as one line on stderr and exit with code 2; with code 1 if another process has ended.
+    """Print a user error as one line on stderr and exit with code 2, or with code 1 if another process has ended.
 
     Args:
-        debug: Let the exception pass, with its traceback.
+        debug: Re-raise the exception, with its traceback.
     """
     try:
         yield
@@ -48,14 +48,14 @@ def _message(error: Exception) -> str | None:
 
 
 def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that led to it: a writer that fails may fail again, in another way, when it is closed."""
+    """Yield an exception and its causes. A failed writer may raise a different error when it is closed."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _is_lost_connection(error: Exception) -> bool:
-    """Whether another process of the run has ended. gloo raises a plain RuntimeError, which only its text tells."""
+    """Whether another process of the run has ended. gloo raises a plain RuntimeError, so the message is checked."""
     gloo = isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer|Broken pipe", str(error))
     return bool(gloo) or isinstance(error, torch.distributed.DistError)
 
@@ -71,6 +71,6 @@ def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterat
             raise
         raise UserError(
             f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
-            "lower one (trainer.accumulate_grad_batches makes up for a smaller batch), give "
-            "--model.gradient_checkpointing true, or a smaller --model.model_name"
+            "lower one (trainer.accumulate_grad_batches compensates for a smaller batch), set "
+            "--model.gradient_checkpointing true, or use a smaller --model.model_name"
         ) from error

@@ -1,4 +1,4 @@
-"""The processes of a run: whether they were started as the trainer expects, and how they end together."""
+"""The processes of a run: check that they were started as the trainer expects, and stop them together."""
 
 import contextlib
 import os
@@ -16,12 +16,12 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 
 ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
-JOIN_TIMEOUT_S = 3  # for which a process waits for those that it has launched
+JOIN_TIMEOUT_S = 3  # how long a process waits for the processes that it launched
 FORKING = ("spawn", "fork", "notebook")  # strategies that copy this process, and with it its signal handlers and locks
 
 
 def command_name() -> str:
-    """How this program is started, for commands in messages: in a clone, or installed."""
+    """The command that starts this program, in a clone or installed, for use in messages."""
     return "python main.py" if Path(sys.argv[0]).name == "main.py" else "lit-compacter"
 
 
@@ -59,8 +59,8 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
     if launched not in (None, wanted) and not starts_them_itself:
         raise UserError(
             f"torchrun or SLURM has started {launched} processes, but trainer.devices × trainer.num_nodes is {wanted}; "
-            "give --trainer.strategy ddp, and --trainer.devices as they are on one machine. In a SLURM job, srun "
-            "starts what --ntasks counts"
+            "give --trainer.strategy ddp, and --trainer.devices as the number per machine. In a SLURM job, srun "
+            "starts --ntasks processes"
         )
     if trainer.num_nodes > 1 and isinstance(environment, LightningEnvironment):
         raise UserError(
@@ -77,8 +77,8 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
 class StopTogether(Callback):
     """Stops all processes of a run together.
 
-    Replaces Lightning's SIGTERM handler, which evaluation ignores. A process that stops or fails ends those that it has
-    launched, which would wait for it otherwise.
+    Replaces Lightning's SIGTERM handler, which evaluation ignores. A process that stops or fails terminates
+    the processes that it launched, which would otherwise wait for it.
     """
 
     def _set_handler(self, trainer: Trainer, pl_module: LightningModule) -> None:

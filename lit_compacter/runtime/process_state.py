@@ -1,4 +1,4 @@
-"""What a run changes in its process, and takes back."""
+"""Restore the process state that a run changes."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def restore_process_state() -> Iterator[None]:
     """Restore environment variables, sys.argv, sys.path, random generators and torch's switches at the end.
 
     Lightning keeps the addresses and ranks of a run's processes in environment variables, and the process group open.
-    A later run in the same process would take itself for one of those processes and wait for the others.
+    A later run in the same process would mistake itself for one of those processes and wait for the others.
     """
     environment, argv, path = os.environ.copy(), sys.argv, sys.path[:]
     deterministic = torch.are_deterministic_algorithms_enabled()

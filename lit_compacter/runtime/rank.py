@@ -1,4 +1,4 @@
-"""Which process this is. It imports nothing slow, because `main.py` needs it before torch is imported."""
+"""The rank of this process. This module has no slow imports, because `main.py` needs it before importing torch."""
 
 import os
 

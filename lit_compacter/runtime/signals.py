@@ -1,6 +1,6 @@
-"""What SIGTERM, SIGUSR1 and Ctrl-C do: the run ends with one line, which says what it has saved.
+"""Handle SIGTERM, SIGUSR1 and Ctrl-C: end the run with one line that says what was saved.
 
-It imports nothing slow, so `main.py` can install the handlers first.
+This module has no slow imports, so `main.py` can install the handlers first.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)  # SLURM, Kuberne
 
 
 class Stopped(SystemExit):
-    """The run was told to stop and has saved what there was to save.
+    """Raised after a stop signal, once the run has saved its state, if any.
 
     Args:
         by: The signal.
@@ -27,13 +27,13 @@ class Stopped(SystemExit):
 
     def __init__(self, by: signal.Signals, message: str) -> None:
         code = EXIT_INTERRUPTED if by == signal.SIGINT else EXIT_RESUMABLE
-        # Lightning kills rank 0 when a process that it launched ends with another code than 0.
+        # Lightning kills rank 0 when a process that it launched exits with a nonzero code.
         super().__init__(code if is_rank_zero() else 0)
         self.message = f"stopped by {by.name}{message}"
 
 
 def stop_at_once(number: int, frame: Any) -> None:
-    """Signal handler for the time in which nothing has to be saved."""
+    """Signal handler for times when there is nothing to save."""
     raise Stopped(signal.Signals(number), "; what was written before is complete")
 
 

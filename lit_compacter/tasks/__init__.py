@@ -1,4 +1,4 @@
-"""Tasks as declarations: adding one is one entry in `GLUE_TASKS` or `SUPERGLUE_TASKS` and one YAML in `configs/`."""
+"""Task declarations. To add one, add an entry to `GLUE_TASKS` or `SUPERGLUE_TASKS` and a YAML to `configs/`."""
 
 from lit_compacter.data.options import DataOptions
 from lit_compacter.errors import UserError, did_you_mean

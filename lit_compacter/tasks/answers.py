@@ -28,7 +28,7 @@ class Answer(ABC):
         """
 
     def parse_hub_label(self, label: Any) -> Any:
-        """Convert a label of the hub to the form that files have."""
+        """Convert a label from the hub to the form used in files."""
         return label
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Answer(ABC):
 
     @abstractmethod
     def to_submission(self, text: str) -> Any:
-        """A generated text in the benchmark's form; None if it is not an answer."""
+        """Convert a generated text to the benchmark's format; None if it is not a valid answer."""
 
     @property
     @abstractmethod
@@ -46,7 +46,7 @@ class Answer(ABC):
 
     @abstractmethod
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
-        """Tokens of the longest target, its end included, plus one, so that a longer output is not taken for it."""
+        """Tokens of the longest target including its end token, plus one to tell it from a longer output."""
 
 
 class Valued(Answer):
@@ -127,7 +127,7 @@ class Number(Valued):
         return number
 
     def parse_hub_label(self, label: float) -> float | None:
-        # STS-B's test set has −1. The hub has 32 bits: 3.7 must be the file's 3.7, or ties would round differently.
+        # STS-B's test set has −1. The hub stores float32: 3.7 must equal the file's 3.7, or ties round differently.
         return None if label == -1 else round(label, 3)
 
     def target_texts(self, label: float | None) -> list[str]:
@@ -179,12 +179,12 @@ class Text(Answer):
 
 
 def plain(value: Any) -> str:
-    """A value as JSON spells it, a text unchanged: true, 1, a b."""
+    """Format a value as JSON, but leave text unchanged: true, 1, a b."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _number(given: Any) -> float | None:
-    """The finite number that is given, also as text: -5, −5, 2.5, 1e-3, ١٢. None for 1,000, 1_000, ½, nan or true."""
+    """Parse a finite number, also from text: -5, −5, 2.5, 1e-3, ١٢. None for 1,000, 1_000, ½, nan or true."""
     if isinstance(given, bool):
         return None
     text = str(given).strip().replace("−", "-")

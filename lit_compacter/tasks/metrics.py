@@ -18,7 +18,7 @@ from lit_compacter.tasks.answers import INVALID, Answer, Labels, Valued
 
 @dataclass(frozen=True)
 class Values:
-    """What the metrics of labels (as classes) and of numbers compare."""
+    """The values that the metrics for labels (as classes) and for numbers compare."""
 
     predictions: Tensor  # (N,): classes, `INVALID` for an invalid output; or float64, NaN for an invalid output
     targets: Tensor  # (N,)
@@ -62,7 +62,7 @@ def group_match(v: Values) -> Tensor:
 
 
 def gender_parity(v: Values) -> Tensor:
-    """Share of pairs, a sentence with either gender, with the same label (Winogender); without incomplete pairs."""
+    """Share of Winogender pairs (a sentence with either gender) with equal labels; incomplete pairs are left out."""
     least, most = (_per_group(v.predictions, v.groups, reduce) for reduce in ("amin", "amax"))
     pairs = _per_group(torch.ones_like(v.groups), v.groups, "sum") > 1
     return ((least == most) & (least != INVALID))[pairs].double().mean() if pairs.any() else torch.tensor(0.0)
@@ -132,7 +132,7 @@ METRICS: dict[str, Mapping[str, Callable[..., Any]]] = {
 
 
 def check_metrics(answer: Answer, names: Sequence[str]) -> None:
-    """Raise UserError if a metric does not exist, or not for that kind of answer."""
+    """Raise UserError if a metric does not exist or does not support that kind of answer."""
     for name in names:
         if name not in METRICS[answer.kind]:
             expected = "; ".join(f"{kind}: {', '.join(known)}" for kind, known in METRICS.items())
@@ -150,7 +150,7 @@ class AnswerMetrics(Metric):
     """A task's metrics over generated texts, their mean as `score`, and the share of invalid outputs.
 
     The states are a few numbers per example, which torchmetrics gathers from all processes, so results do not depend
-    on the batches or on the number of processes. `samples` are this process's first outputs with what was expected.
+    on the batches or on the number of processes. `samples` are this process's first outputs with the expected texts.
 
     Args:
         answer: The task's kind of answer.
@@ -182,14 +182,14 @@ class AnswerMetrics(Metric):
         expected = (texts[0] for texts in targets)
         self.samples += list(zip(predictions, expected, strict=True))[: NUM_SAMPLES - len(self.samples)]
         examples = [self._example(*pair) for pair in zip(predictions, targets, strict=True)]
-        # As the bits of float64, which not every device has: (B, 3) or (B, 1 + metrics)
+        # float64 bits as int64, because not every device supports float64: (B, 3) or (B, 1 + metrics)
         self.examples.append(torch.tensor(examples, dtype=torch.float64).view(torch.int64).to(self.device))
         self.groups.append(torch.tensor(groups, device=self.device))  # (B,)
         self.rows.append(torch.tensor(rows, device=self.device))  # (B,)
 
     def compute(self) -> dict[str, Tensor]:
         """Metric name → value, `score` their mean, `invalid` in [0, 1]."""
-        # In the order of the rows, each once: the same bits with any number of processes.
+        # Sort by row and drop duplicates, so that results are bit-identical for any number of processes.
         _, once = np.unique(dim_zero_cat(self.rows).cpu().numpy(), return_index=True)
         valid, *columns = dim_zero_cat(self.examples).cpu()[once].view(torch.float64).unbind(1)
         if not isinstance(self.answer, Valued):
@@ -207,7 +207,7 @@ class AnswerMetrics(Metric):
         self.samples = []
 
     def describe_samples(self) -> str:
-        """The first outputs with what was expected."""
+        """The first outputs with the expected texts."""
         return ", ".join(f"{generated!r} (expected {expected!r})" for generated, expected in self.samples)
 
     def _example(self, prediction: str, targets: Sequence[str]) -> list[float]:

@@ -10,7 +10,7 @@ from lit_compacter.tasks.answers import Answer
 class Prediction(TypedDict):
     """A record of predictions.jsonl. `prediction` is None if the output is not an answer."""
 
-    row: NotRequired[int]  # number of the row, by which records are sorted and which is then removed
+    row: NotRequired[int]  # row number; records are sorted by it, then it is removed
     split: str
     idx: Any  # the benchmark's number of the row
     source: str

@@ -14,11 +14,11 @@ LoadSplit: TypeAlias = Callable[[str], list[Row]]  # official split name → its
 Splitter: TypeAlias = Callable[[SplitName, LoadSplit, int], list[Row]]  # split, load, seed → the split's rows
 
 
-HOLDOUT_SIZE = 1000  # training rows that validate a large task; at most a tenth of them
+HOLDOUT_SIZE = 1000  # training rows held out for the validation of a large task; at most a tenth of them
 
 
 def holdout_from_train(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
-    """For large tasks: the first 1,000 of the shuffled training rows validate, the official validation set tests."""
+    """For large tasks: validate on the first 1,000 shuffled training rows, test on the official validation set."""
     if split == "test":
         return load("validation")
     rows = shuffled(load("train"), seed)
@@ -27,10 +27,10 @@ def holdout_from_train(split: SplitName, load: LoadSplit, seed: int) -> list[Row
 
 
 def halve_validation(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
-    """For small tasks: the first half of the shuffled official validation set validates, the second half tests.
+    """For small tasks: validate on the first half of the shuffled official validation set, test on the second half.
 
-    The official test set has no labels. Shuffled by `torch.randperm`, as in the paper's code, so the halves are the
-    same. Rows of one group, such as the answers to one question, stay together and in order.
+    The official test set has no labels. The rows are shuffled with `torch.randperm`, as in the paper's code, so the
+    halves are the same. Rows of one group, such as the answers to one question, stay together and in order.
     """
     if split == "train":
         return load("train")
@@ -48,7 +48,7 @@ def official(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
 
 
 def mnli_mismatched(split: SplitName, load: LoadSplit, seed: int) -> list[Row]:
-    """For MNLI: the mismatched validation set validates, the matched one tests."""
+    """For MNLI: validate on the mismatched validation set, test on the matched one."""
     return load({"train": "train", "validation": "validation_mismatched", "test": "validation_matched"}[split])
 
 

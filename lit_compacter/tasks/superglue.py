@@ -37,7 +37,7 @@ def _diagnostic(name: str, folder: str, **task: Any) -> Task:
     return _superglue(name, folder, files=files, answer=ENTAILMENT, **options, **task)
 
 
-# MultiRC: each answer to a question about a paragraph is judged by itself
+# MultiRC: each answer to a question about a paragraph is judged separately
 
 
 def multirc_rows(official: RawRow) -> Iterator[RawRow]:
@@ -59,7 +59,7 @@ def prepare_multirc(row: Row) -> Row:
     return replace(row, columns=texts, group=group)
 
 
-@lru_cache(maxsize=64)  # a paragraph comes with each of its answers
+@lru_cache(maxsize=64)  # a paragraph is repeated for each of its answers
 def without_markup(text: str) -> str:
     """Replace line breaks by spaces and remove bold tags."""
     return text.replace("<br>", " ").replace("<b>", "").replace("</b>", "")
@@ -97,7 +97,7 @@ def prepare_record(row: Row) -> Row:
 
 
 def without_highlights(passage: str) -> str:
-    """Append the highlights as sentences, with a period before if there is none, as in T5."""
+    """Append the highlights as sentences, as in T5. Add a period before each if there is none."""
     passage = re.sub(r"""([.?!"'])\n@highlight\n""", r"\1 ", passage)
     return passage.replace("\n@highlight\n", ". ")
 
@@ -118,8 +118,8 @@ def prepare_wsc(row: Row) -> Row:
 def marked(text: str, index: int, span: str, mark: str) -> str:
     """Put `mark` on both sides of the span that begins with word `index` (from 0).
 
-    The official files' spans differ from the text in case, white space and a final period. If a span is not at its
-    index even so, the same number of words is marked.
+    Case, white space and a final period are ignored, because the spans in the official files differ from the text in
+    these. If a span is still not found at its index, the same number of words is marked.
     """
     words = list(islice(re.finditer(r"\S+", text), index, index + max(1, len(span.split()))))
     if not words:

@@ -11,7 +11,7 @@ from lit_compacter.tasks.metrics import check_metrics
 from lit_compacter.tasks.splits import Splitter, halve_validation, official
 from lit_compacter.tasks.templates import Template
 
-# Types of columns, as messages name them, and their checks.
+# Column types, as they are named in messages, and their checks.
 TEXT, TEXTS, INDEX, SCALAR = "a text", "a list of texts", "a whole number, 0 or more", "a text or a number"
 IS: dict[str, Callable[[Any], bool]] = {
     TEXT: lambda value: isinstance(value, str),
@@ -38,9 +38,9 @@ class Task:
         prepare: Makes the columns that the template names, and `group` if rows belong together.
         split: Makes train, validation and test as in the paper.
         official_split: Makes them as in the benchmark.
-        leaderboard: Unlabeled official split → the file that the benchmark's leaderboard takes for it.
-        trained_on: For a diagnostic set: tasks whose models it is for, and whose format it takes.
-        prefix: What `data.add_task_name` puts before the input. Default: the name.
+        leaderboard: Unlabeled official split → name of its file for the benchmark's leaderboard.
+        trained_on: For a diagnostic set: the tasks that its models may be trained on, and whose format it takes.
+        prefix: The text that `data.add_task_name` puts before the input. Default: the name.
         hint: Added to messages about a missing column.
     """
 
@@ -89,7 +89,7 @@ class Task:
         return f"no field {name!r}; found {', '.join(map(repr, raw)) or 'no fields'}{self.hint}"
 
     def from_hub(self, raw: RawRow) -> RawRow:
-        """A row of the hub with its label in the form that files have."""
+        """Convert the label of a row from the hub to the form used in files."""
         return raw | {self.label: self.answer.parse_hub_label(raw[self.label])}
 
     def segments(self, row: Row, add_task_name: bool = False) -> list[str]:

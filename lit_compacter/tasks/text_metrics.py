@@ -1,7 +1,7 @@
 """Metrics of one generated text, given all correct answers.
 
-Texts are compared in Unicode NFC, with white space stripped and each run of it as one space. Nothing else is changed:
-case, signs, symbols, punctuation, accents and articles count. `squad_em`, `squad_f1` and `rouge` are the published
+Texts are normalized to Unicode NFC, and white space is stripped and collapsed. Nothing else is changed: case, signs,
+symbols, punctuation, accents and articles count. `squad_em`, `squad_f1` and `rouge` are the published
 metrics, which ignore what their definitions ignore.
 """
 
@@ -57,7 +57,7 @@ def rouge(prediction: str, targets: Sequence[str]) -> float:
 
 
 def normalized(text: str) -> str:
-    """Unicode NFC, white space at the ends dropped and within as one space."""
+    """Normalize to Unicode NFC, strip white space, and collapse runs of it to one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 

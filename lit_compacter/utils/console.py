@@ -1,5 +1,5 @@
-"""The terminal that everything for users is printed on."""
+"""The console for all user-facing output."""
 
 from rich import get_console
 
-console = get_console()  # of Lightning's progress bar too, so that what is printed stands above the bar
+console = get_console()  # shared with Lightning's progress bar, so that output appears above the bar

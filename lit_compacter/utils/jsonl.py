@@ -19,7 +19,7 @@ def append_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a log without incomplete lines; none if there is no file."""
+    """Yield the records of a log, skipping incomplete lines; none if there is no file."""
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
             yield json.loads(line)
