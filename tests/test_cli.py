@@ -95,7 +95,7 @@ SAVED = {
     "model.decoder.final_layer_norm.weight",
 }
 KEPT = {
-    "format": 4,
+    "format": 5,
     "method": "Compacter",
     "options": {
         **{"reduction_factor": 4, "sublayers": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
@@ -109,6 +109,8 @@ KEPT = {
         **{"source": None, "target": None, "labels": None, "metrics": None},
     },
     "majority_target": "0",
+    "model_commit": None,
+    "data_commit": None,
 }
 
 
@@ -175,7 +177,7 @@ def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (
         "Longest input in tokens",
         "Peak learning rate of AdamW",
-        "f1 (of the second label in `labels`: put the one to find last)",
+        "f1 (the second label in `labels` is the positive class)",
         "A value below 1 is a share of all optimizer steps",
         "Folder of this run",
         "--model.method.help",

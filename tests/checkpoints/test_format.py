@@ -89,7 +89,7 @@ def test_a_full_disk(error: Exception, tmp_path: Path, monkeypatch: pytest.Monke
         raise error
 
     monkeypatch.setattr(torch, "save", full_disk)
-    message = r"cannot write .*x\.ckpt: .*No space left on device; the file that was there is unchanged"
+    message = r"cannot write .*x\.ckpt: .*No space left on device; the previous file is unchanged"
     with pytest.raises(UserError, match=message):
         AdapterCheckpointIO().save_checkpoint({}, path)
     assert [p.name for p in tmp_path.iterdir()] == ["x.ckpt"] and path.read_bytes() == b"old"
