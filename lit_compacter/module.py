@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from pytorch_lightning import LightningModule
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
+from lit_compacter.adapters.initial import load_initial_adapter, read_initial_adapter
 from lit_compacter.backbones.files import model_commit
+from lit_compacter.backbones.generation import generate_texts
 from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
 from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
@@ -58,6 +60,8 @@ class T5Module(LightningModule):
         compile: Compile the training step's forward pass with torch.compile: the first steps take minutes, the losses
             are the same up to rounding. Evaluation is not compiled.
         seed: Seed of the new parameters and of dropout.
+        init_from: Folder or hub name of an exported adapter that training starts from, with a new optimizer. Its method
+            and options must be the same, its task may be another one.
     """
 
     strict_loading = False  # checkpoints lack the frozen backbone; `check_compatible` compares the rest
@@ -74,6 +78,7 @@ class T5Module(LightningModule):
         gradient_checkpointing: bool = False,
         compile: bool = False,
         seed: int = 42,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         self.model_name, self.revision = model_name, revision
@@ -86,6 +91,7 @@ class T5Module(LightningModule):
         self.gradient_checkpointing = gradient_checkpointing
         self.compile_forward = compile
         self.seed = seed
+        self.init_from = init_from
         self.model: T5ForConditionalGeneration | None = None
         self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
@@ -101,6 +107,8 @@ class T5Module(LightningModule):
             UserError: The model is not a T5, or the options do not fit it.
         """
         self.method.check(load_skeleton(self.model_name, self.revision))
+        if self.init_from is not None:
+            read_initial_adapter(self.init_from, self.method)
 
     def configure_model(self) -> None:
         if self.model is not None:  # Lightning calls this before every verb
@@ -118,6 +126,8 @@ class T5Module(LightningModule):
         if self.gradient_checkpointing:
             # transformers renames the method within 5.x
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+        if self.init_from is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            load_initial_adapter(model, names_to_save(model, base), self.init_from, self.method, self.backbone)
         self.saved_names = {f"model.{name}" for name in names_to_save(model, base)}
         self.model = model
         # Every process builds the same frozen tensors, so only trainable parameters are communicated.
@@ -218,14 +228,8 @@ class T5Module(LightningModule):
     def generate(self, batch: Batch) -> list[str]:
         """Greedily decoded answers."""
         assert self.model is not None and self.tokenizer is not None
-        ids = self.model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            max_new_tokens=self.max_target_length,
-            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # the default has the encoder's depth
-            synced_gpus=self.synced_generate,
-        )
-        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
+        inputs = batch["input_ids"], batch["attention_mask"]
+        return generate_texts(self.model, self.tokenizer, *inputs, self.max_target_length, self.synced_generate)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])

@@ -17,7 +17,7 @@ FLOORS: tuple[set[str], ...] = (
     {"backbones"},
     {"methods", "data", "checkpoints", "schedule"},
     {"tasks"},
-    {"datamodule"},
+    {"adapters", "datamodule"},
     {"module"},
     {"results", "sharded_strategy"},
     {"cli"},

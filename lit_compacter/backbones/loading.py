@@ -3,10 +3,11 @@
 import hashlib
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     AutoConfig,
@@ -25,6 +26,8 @@ from lit_compacter.hub.repository import damaged_cache_advice
 SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5", "longt5": "LongT5"}
 SIZES = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"]
 SHAPE = [*SIZES, "feed_forward_proj"]
+NUM_VALUES = 16  # tokens whose embedding's first value is kept
+ROUNDING = 2**-7  # of bfloat16
 TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
 
 
@@ -121,9 +124,14 @@ def _check_config(name: str, config: PretrainedConfig) -> None:
         check(token, lambda value: value in range(config.vocab_size), f"a token's number, below {config.vocab_size}")
 
 
-def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
+def greedy_config(model: T5ForConditionalGeneration) -> GenerationConfig:
+    """Greedy decoding, whatever the model's own generation_config says."""
     tokens = {token: getattr(model.config, token) for token in TOKENS}
-    model.generation_config = GenerationConfig(**tokens, do_sample=False, num_beams=1)
+    return GenerationConfig(**tokens, do_sample=False, num_beams=1)
+
+
+def _greedy(model: T5ForConditionalGeneration) -> T5ForConditionalGeneration:
+    model.generation_config = greedy_config(model)
     return model
 
 
@@ -151,10 +159,38 @@ def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
 
 
 def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
-    """Identify a backbone by its shape and a digest of the first values of every tensor."""
+    """Identify a backbone by its shape, a digest of the first values of every tensor, and values of its embedding.
+
+    The digest is of one precision. The values can be compared in any, because quantization leaves embeddings alone.
+    """
     config: PretrainedConfig = model.config
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.flatten()[:1024].float().cpu().numpy().tobytes())
-    return {field: getattr(config, field) for field in SHAPE} | {"weights": digest.hexdigest()[:16]}
+    values = model.get_input_embeddings().weight.detach()[:NUM_VALUES, 0].float().tolist()
+    return {field: getattr(config, field) for field in SHAPE} | {"weights": digest.hexdigest()[:16], "values": values}
+
+
+def check_same_backbone(
+    saved: Mapping[str, Any], model: T5ForConditionalGeneration, current: Mapping[str, Any]
+) -> None:
+    """Check that a model is the one that an adapter was trained on, in any precision.
+
+    Args:
+        saved: The fingerprint of that model.
+        model: The model.
+        current: Its own fingerprint.
+
+    Raises:
+        UserError: It is another model.
+    """
+    if wrong := [name for name in SHAPE if saved[name] != current[name]]:
+        was, now = (", ".join(f"{name}={side[name]}" for name in wrong) for side in (saved, current))
+        raise UserError(f"the adapter was trained on a model with {was}; this model has {now}")
+    if model.dtype in (torch.float32, torch.float64):
+        is_same = saved["weights"] == current["weights"]
+    else:
+        is_same = np.allclose(saved["values"], current["values"], rtol=ROUNDING, atol=ROUNDING)
+    if not is_same:
+        raise UserError("the adapter was trained on a model of the same shape with other weights")

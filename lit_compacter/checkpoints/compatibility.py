@@ -37,19 +37,31 @@ def check_compatible(
                 f"the checkpoint was made with {key} {was}, this run has {key} {now}{names}; "
                 f"{_advice(key, saved, current)}"
             )
-    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
-    expected = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
-    if wrong:
-        name = wrong[0]
-        raise UserError(
-            f"the checkpoint's tensors do not fit: {name} is {found.get(name, 'absent')} in it and "
-            f"{expected.get(name, 'absent')} in this run ({len(wrong)} such in all)"
-        )
+    check_shapes("checkpoint", checkpoint["state_dict"], state)
     if broken := next((n for n, tensor in checkpoint["state_dict"].items() if not tensor.isfinite().all()), None):
         raise UserError(f"the checkpoint holds numbers that are not finite, first in {broken}; use another checkpoint")
     if resume and (absent := [part for part in PROGRESS if not checkpoint.get(part)]):
         raise UserError(f"the checkpoint lacks {', '.join(absent)}: it is for evaluation only; resume from last.ckpt")
+
+
+def check_shapes(kind: str, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse tensors with other names or shapes than expected.
+
+    Args:
+        kind: What holds them, for the message: a checkpoint or an adapter.
+        state: Tensors by name.
+        expected: The tensors to which they would be copied.
+
+    Raises:
+        UserError: Names or shapes differ; the message names the first.
+    """
+    shapes, wanted = ({name: tuple(tensor.shape) for name, tensor in side.items()} for side in (state, expected))
+    if wrong := sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name)):
+        name = wrong[0]
+        raise UserError(
+            f"the {kind}'s tensors do not fit: {name} is {shapes.get(name, 'absent')} in it and "
+            f"{wanted.get(name, 'absent')} in this model ({len(wrong)} such in all)"
+        )
 
 
 def set_optimizer_options(checkpoint: Mapping[str, Any], learning_rate: float, weight_decay: float) -> None:

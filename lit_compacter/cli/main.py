@@ -13,7 +13,7 @@ from lit_compacter import sharded_strategy  # noqa: F401  # registers the strate
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
-from lit_compacter.cli import download, show
+from lit_compacter.cli import download, export, show
 from lit_compacter.cli.cli import CLI, VERBS
 from lit_compacter.cli.logging import configure_logging
 from lit_compacter.cli.request import Request, replaced_options
@@ -33,7 +33,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "test": {"verbose": False},
     "predict": {"return_predictions": False},
 }
-DATA_VERBS = {"show": show.main, "download": download.main}
+OTHER_VERBS = {"show": show.main, "download": download.main, "export": export.main}
 ENTRY = Path(__file__).parents[1] / "__main__.py"
 
 
@@ -47,8 +47,7 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         args: The command-line arguments after `main.py`. Default: `sys.argv[1:]`.
 
     Returns:
-        The final metrics of fit, validate, test or predict, as in metrics.json; None for show and
-        download.
+        The final metrics of fit, validate, test or predict, as in metrics.json; None for the other verbs.
     """
     words = sys.argv[1:] if args is None else args
     with (
@@ -62,8 +61,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
         sys.path.append(os.getcwd())  # to import custom classes
         forget_lookups()
         verb, rest = _split_verb(words)
-        if verb in DATA_VERBS:
-            DATA_VERBS[verb](rest)
+        if verb in OTHER_VERBS:
+            OTHER_VERBS[verb](rest)
             return None
         return run(verb, rest)
 

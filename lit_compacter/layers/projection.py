@@ -82,7 +82,7 @@ class Subspace(nn.Module):
         self.theta = nn.Parameter(torch.zeros(dim - len(shapes)))  # (d − m,)
         self.scale = nn.Parameter(torch.ones(len(shapes)))  # λ: (m,)
         sizes = enumerate(shape.numel() for shape in shapes)
-        self.register_load_state_dict_post_hook(lambda module, _: module.cache.clear())
+        self.register_load_state_dict_post_hook(lambda module, _: module.clear_cache())
         self.projections = nn.ModuleList(Fastfood(dim - len(shapes), size, seed + i) for i, size in sizes)
         self.cache: dict[tuple[int, torch.device], Tensor] = {}  # of Δ, while nothing is trained
 
@@ -100,6 +100,10 @@ class Subspace(nn.Module):
     def train(self, mode: bool = True) -> "Subspace":
         self.cache.clear()  # the parameters may have been written without a forward pass
         return super().train(mode)
+
+    def clear_cache(self) -> None:
+        """Compute each Δ anew: the parameters have other values."""
+        self.cache.clear()
 
     def _delta(self, index: int) -> Tensor:
         with torch.autocast(self.theta.device.type, enabled=False):  # sums of many numbers are inaccurate in bf16

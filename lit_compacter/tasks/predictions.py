@@ -1,9 +1,8 @@
 """The records of predictions.jsonl."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
-from lit_compacter.data.collate import Batch
 from lit_compacter.tasks.answers import Answer
 
 
@@ -19,7 +18,7 @@ class Prediction(TypedDict):
     raw_text: str
 
 
-def make_predictions(answer: Answer, batch: Batch, texts: Sequence[str]) -> list[Prediction]:
+def make_predictions(answer: Answer, batch: Mapping[str, Any], texts: Sequence[str]) -> list[Prediction]:
     """One record for each generated text of a batch."""
     columns = (batch["row"], batch["split"], batch["idx"], batch["source"], batch["targets"])
     predictions = []

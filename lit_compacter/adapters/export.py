@@ -1,0 +1,85 @@
+"""A run's checkpoint as an adapter folder, and on the hub."""
+
+import json
+import shutil
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from lit_compacter.adapters.card import CURVE
+from lit_compacter.adapters.config import AdapterConfig
+from lit_compacter.adapters.folder import CARD, CONFIG, TENSORS, write_adapter
+from lit_compacter.checkpoints.format import METADATA_KEY
+from lit_compacter.checkpoints.io import read_checkpoint
+from lit_compacter.errors import UserError
+from lit_compacter.hub.diagnosis import diagnose
+from lit_compacter.methods import METHODS, FullFineTuning, name_of
+from lit_compacter.tasks import TASKS
+from lit_compacter.tasks.answers import Labels
+
+METRICS = "metrics.json"
+
+
+def export_checkpoint(checkpoint: str, output: Path, hub_name: str | None = None) -> None:
+    """Write the adapter of a checkpoint to a folder, with the metrics and the learning curve of its run.
+
+    Args:
+        checkpoint: The checkpoint.
+        output: A new or empty folder.
+        hub_name: The name that the adapter gets on the hub, for its model card.
+
+    Raises:
+        UserError: The folder is not empty, or the checkpoint has no adapter.
+    """
+    content = read_checkpoint(checkpoint)
+    metadata = content[METADATA_KEY]
+    if metadata["method"] not in METHODS or metadata["method"] == name_of(FullFineTuning):
+        raise UserError(
+            f"{checkpoint} has method {metadata['method']}; expected an adapter, one of "
+            f"{', '.join(name for name in METHODS if name != name_of(FullFineTuning))}"
+        )
+    if output.exists() and any(output.iterdir()):
+        raise UserError(f"the folder {output} is not empty; give another --output")
+    config = AdapterConfig.of_checkpoint(metadata)
+    task = TASKS.get(metadata["task"])
+    if task is not None and isinstance(task.answer, Labels):
+        config.labels = dict(zip(task.answer.targets, task.answer.names, strict=True))
+    if task is not None and task.hub is not None:
+        config.dataset, config.dataset_config = task.hub.repository, task.hub.name
+    run_dir = Path(checkpoint).parents[1]
+    if (metrics := run_dir / METRICS).exists():
+        values = json.loads(metrics.read_text())
+        config.metrics = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    output.mkdir(parents=True, exist_ok=True)
+    if (curve := run_dir / CURVE).exists():
+        shutil.copy(curve, output / CURVE)
+    state = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
+    write_adapter(output, config, state, hub_name)
+
+
+def push_to_hub(folder: Path, hub_name: str, private: bool = False) -> str:
+    """Upload an adapter's folder.
+
+    Args:
+        folder: The folder.
+        hub_name: `ORG/NAME`.
+        private: Whether a new repository is private.
+
+    Returns:
+        Its address.
+
+    Raises:
+        UserError: The hub refuses, or the repository exists and holds something else than an adapter of ours.
+    """
+    hub = HfApi()
+    try:
+        hub.create_repo(hub_name, private=private, exist_ok=True)
+        existing = {file.rfilename for file in hub.model_info(hub_name).siblings or ()} - {".gitattributes", CARD}
+        if existing - {CONFIG, TENSORS, CURVE}:
+            raise UserError(f"the repository {hub_name} holds other files, such as {min(existing)}; give another name")
+        hub.upload_folder(repo_id=hub_name, folder_path=folder, commit_message="Upload adapter")
+    except HfHubHTTPError as error:
+        reason, advice = diagnose("model", hub_name, "main", error)
+        raise UserError(f"cannot upload to {hub_name}: {reason}; {advice}") from error
+    return f"{hub.endpoint}/{hub_name}"

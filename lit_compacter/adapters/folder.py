@@ -1,0 +1,76 @@
+"""An adapter as a folder or hub repository: adapter_config.json, adapter_model.safetensors and a model card."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lit_compacter.adapters.card import CURVE, model_card
+from lit_compacter.adapters.config import AdapterConfig
+from lit_compacter.errors import UserError, first_line
+from lit_compacter.hub.repository import find_repository
+from lit_compacter.utils.atomic import atomic_write
+
+CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+
+
+def write_adapter(
+    folder: Path, config: AdapterConfig, state: Mapping[str, Tensor], hub_name: str | None = None
+) -> None:
+    """Write an adapter.
+
+    Args:
+        folder: The folder, which is created if need be. Files that are there are replaced; a learning curve is shown.
+        config: What the adapter is.
+        state: Its tensors by name, on the CPU.
+        hub_name: The name that it gets on the hub. Default: none, so the card names the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / TENSORS) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, {"format": "pt"})
+    texts = {
+        CONFIG: json.dumps(config.to_json(), indent=2) + "\n",
+        CARD: model_card(config, state, hub_name or str(folder), (folder / CURVE).exists()),
+    }
+    for name, text in texts.items():
+        with atomic_write(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def read_adapter(
+    path: str | Path, revision: str | None = None, token: str | None = None
+) -> tuple[AdapterConfig, dict[str, Tensor]]:
+    """Read an adapter from a folder or the hub.
+
+    Raises:
+        UserError: There is none, or a file is damaged or of another kind.
+    """
+    folder = find_adapter(path, revision, token)
+    try:
+        content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} has no {CONFIG}; expected what `export` or save_adapter has written") from error
+    except ValueError as error:
+        raise UserError(f"{folder / CONFIG} is not JSON: {first_line(error)}") from error
+    config = AdapterConfig.from_json(content, str(folder / CONFIG))
+    try:
+        return config, load_file(folder / TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read {folder / TENSORS}: {first_line(error)}") from error
+
+
+def find_adapter(path: str | Path, revision: str | None = None, token: str | None = None) -> Path:
+    """The folder of an adapter, which is downloaded if `path` is not a folder but a name on the hub.
+
+    Raises:
+        UserError: There is no such folder, or the hub refuses.
+    """
+    if Path(path).is_dir():
+        return Path(path)
+    name = str(path)
+    if name[:1] in ("/", ".", "~") or name.count("/") != 1:
+        raise UserError(f"no folder {name!r}; expected an adapter's folder or its name on the hub")
+    return find_repository("model", name, revision, CONFIG, token).download([[CONFIG]], [[TENSORS]])
