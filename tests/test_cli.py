@@ -98,7 +98,13 @@ KEPT = {
     "format": 5,
     "method": "Compacter",
     "options": {
-        **{"reduction_factor": 4, "sublayers": ("feed_forward",), "layers": None, "stacks": ("encoder", "decoder")},
+        **{
+            "reduction_factor": 4,
+            "sublayers": ("feed_forward",),
+            "layers": None,
+            "stacks": ("encoder", "decoder"),
+            "non_linearity": "gelu_new",
+        },
         **{"phm_dim": 4, "phm_rank": 1, "shared_phm_rule": True, "factorized_phm_rule": False, "learn_phm_rule": True},
         **{"shared_factors": False, "init": "xavier_uniform"},
     },

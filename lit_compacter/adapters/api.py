@@ -8,7 +8,8 @@ from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.adapters.config import AdapterConfig
-from lit_compacter.adapters.folder import read_adapter, write_adapter
+from lit_compacter.adapters.folder import find_adapter, read_adapter, write_adapter
+from lit_compacter.adapters.importers import find_importer, import_adapter
 from lit_compacter.adapters.manager import AdapterManager
 from lit_compacter.backbones.loading import check_same_backbone
 from lit_compacter.methods import Method
@@ -44,6 +45,9 @@ def load_adapter(
 ) -> None:
     """Load an adapter from a folder or the hub, and make it active.
 
+    It may also be one of AdapterHub (bottleneck and PHM adapters, Compacter), of PEFT, or the pytorch_model.bin of the
+    paper's own code.
+
     Args:
         model: The stock T5 that the adapter was trained on, in any precision. It is changed in place.
         path: Folder, or name on the hub.
@@ -55,9 +59,14 @@ def load_adapter(
     Raises:
         ValueError: There is no adapter, it was trained on another model, or the name is taken. The model is as before.
     """
-    config, state = read_adapter(path, revision, token)
+    folder = find_adapter(path, revision, token)
     manager = AdapterManager.of(model)
-    if config.backbone:
+    if (foreign := find_importer(folder)) is not None:
+        with manager.temporarily(None):
+            config, state = import_adapter(folder, *foreign, model)
+        config.backbone = manager.backbone
+    else:
+        config, state = read_adapter(folder)
         check_same_backbone(config.backbone, model, manager.backbone)
     manager.add(name, config, state, is_trainable)
 

@@ -3,12 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from lit_compacter.adapters.card import CURVE
 from lit_compacter.adapters.config import AdapterConfig
+from lit_compacter.adapters.exporters import write_adapterhub, write_peft
 from lit_compacter.adapters.folder import CARD, CONFIG, TENSORS, write_adapter
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
@@ -19,15 +21,20 @@ from lit_compacter.tasks import TASKS
 from lit_compacter.tasks.answers import Labels
 
 METRICS = "metrics.json"
+Format: TypeAlias = Literal["lit-compacter", "adapterhub", "peft"]
+WRITERS = {"adapterhub": write_adapterhub, "peft": write_peft}
 
 
-def export_checkpoint(checkpoint: str, output: Path, hub_name: str | None = None) -> None:
+def export_checkpoint(
+    checkpoint: str, output: Path, hub_name: str | None = None, file_format: Format = "lit-compacter"
+) -> None:
     """Write the adapter of a checkpoint to a folder, with the metrics and the learning curve of its run.
 
     Args:
         checkpoint: The checkpoint.
         output: A new or empty folder.
         hub_name: The name that the adapter gets on the hub, for its model card.
+        file_format: The library that is to load it.
 
     Raises:
         UserError: The folder is not empty, or the checkpoint has no adapter.
@@ -52,9 +59,12 @@ def export_checkpoint(checkpoint: str, output: Path, hub_name: str | None = None
         values = json.loads(metrics.read_text())
         config.metrics = {name: value for name, value in values.items() if isinstance(value, int | float)}
     output.mkdir(parents=True, exist_ok=True)
+    state = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
+    if file_format != "lit-compacter":
+        WRITERS[file_format](output, config, state)
+        return
     if (curve := run_dir / CURVE).exists():
         shutil.copy(curve, output / CURVE)
-    state = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
     write_adapter(output, config, state, hub_name)
 
 

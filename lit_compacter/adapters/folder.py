@@ -15,6 +15,7 @@ from lit_compacter.hub.repository import find_repository
 from lit_compacter.utils.atomic import atomic_write
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+FILES = (TENSORS, "adapter.safetensors", "pytorch_adapter.bin", "adapter_model.bin")  # the last ones of other programs
 
 
 def write_adapter(
@@ -73,4 +74,4 @@ def find_adapter(path: str | Path, revision: str | None = None, token: str | Non
     name = str(path)
     if name[:1] in ("/", ".", "~") or name.count("/") != 1:
         raise UserError(f"no folder {name!r}; expected an adapter's folder or its name on the hub")
-    return find_repository("model", name, revision, CONFIG, token).download([[CONFIG]], [[TENSORS]])
+    return find_repository("model", name, revision, CONFIG, token).download([[CONFIG]], [[file] for file in FILES])

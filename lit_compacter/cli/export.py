@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lit_compacter.adapters.export import export_checkpoint, push_to_hub
+from lit_compacter.adapters.export import Format, export_checkpoint, push_to_hub
 from lit_compacter.checkpoints.paths import find_checkpoint
 from lit_compacter.cli.cli import VERBS
 from lit_compacter.cli.configs import DEFAULTS
@@ -24,7 +24,7 @@ def main(args: Sequence[str]) -> None:
     checkpoint = find_checkpoint(options.ckpt_path, root, options.run_name)
     assert checkpoint is not None  # ckpt_path has a default
     output = Path(options.output)
-    export_checkpoint(checkpoint, output, options.push_to_hub)
+    export_checkpoint(checkpoint, output, options.push_to_hub, options.format)
     console.print(f"adapter: {output}", markup=False, soft_wrap=True)
     if options.push_to_hub:
         address = push_to_hub(output, options.push_to_hub, options.private)
@@ -42,6 +42,7 @@ def make_parser(request: Request) -> Parser:
     parser.add_argument("--run_name", type=str | None, help="The run, a folder under trainer.default_root_dir.")
     parser.add_argument("--ckpt_path", type=str, default="best", help="best or last of --run_name, or a .ckpt file.")
     parser.add_argument("--output", type=str | None, help="Folder to write the adapter to: new, or empty.")
+    parser.add_argument("--format", type=Format, default="lit-compacter", help="The library that is to load it.")
     parser.add_argument("--push_to_hub", type=str | None, metavar="ORG/NAME", help="Also upload it to this repository.")
     parser.add_argument("--private", action="store_true", help="Make a new repository private.")
     for section in ("trainer", "data", "model"):

@@ -10,6 +10,7 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.backbones.t5 import DEFAULT_SUBLAYERS, STACKS, Stack, Sublayer, attach, d_model, num_blocks, sites
 from lit_compacter.errors import UserError
 from lit_compacter.layers import Bottleneck
+from lit_compacter.layers.bottleneck import NonLinearity
 from lit_compacter.methods.base import Method
 from lit_compacter.methods.layer_norms import LayerNorms
 
@@ -35,6 +36,8 @@ class Adapter(Method):
     """Indices of the blocks that get adapters, from 0, in each stack. Default: all."""
     stacks: tuple[Stack, ...] = STACKS
     """Encoder, decoder or both."""
+    non_linearity: NonLinearity = "gelu_new"
+    """Activation in the bottleneck: gelu_new (the tanh approximation, as in the paper's code), gelu, relu or silu."""
 
     def check(self, skeleton: T5ForConditionalGeneration) -> None:
         self.apply(skeleton)
@@ -44,7 +47,8 @@ class Adapter(Method):
         bottleneck = self.bottleneck(d_model(model))
         linear = self.linear_factory(model)
         for site in sites(model, self.sublayers, self.layers, self.stacks):
-            attach(site.module, self.NAME, Bottleneck(linear(site.dim, bottleneck), linear(bottleneck, site.dim)))
+            down, up = linear(site.dim, bottleneck), linear(bottleneck, site.dim)
+            attach(site.module, self.NAME, Bottleneck(down, up, self.non_linearity))
         LayerNorms().inject(model)
 
     def check_sites(self, model: T5ForConditionalGeneration) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -96,11 +97,47 @@ def test_predict_names_what_is_wrong(exported: Path) -> None:
     assert predict(model, tokenizer, []) == []
 
 
-def test_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_adapterhubs_format(trained: Path, exported: Path, tmp_path: Path) -> None:
+    """By our importer here; `adapters` 1.3.0 gives the same logits, tried by hand in an environment of its own."""
+    export = [
+        "export",
+        "--run_name=first",
+        f"--trainer.default_root_dir={trained.parent}",
+        f"--output={tmp_path / 'x'}",
+    ]
+    main([*export, "--format=adapterhub"])
+    first, second = (AutoModelForSeq2SeqLM.from_pretrained(TINY) for _ in range(2))
+    norms = {k: v for k, v in read_adapter(exported)[1].items() if k.endswith("layer_norm.weight")}
+    tensors = torch.load(tmp_path / "x/pytorch_adapter.bin", weights_only=True)
+    assert norms.keys() == {key for key in tensors if key.endswith("layer_norm.weight")}
+    second.load_state_dict(norms, strict=False)
+    torch.save({k: v for k, v in tensors.items() if k not in norms}, tmp_path / "x/pytorch_adapter.bin")
+    load_adapter(first, exported)
+    load_adapter(second, tmp_path / "x")
+    ids = torch.arange(2, 12)[None]
+    assert torch.equal(first(input_ids=ids, labels=ids).logits, second(input_ids=ids, labels=ids).logits)
+
+
+def test_pefts_format(trained: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="the optional library peft is not installed")
+    main(command("fit", trained.parent, "--config=methods/lora.yaml", "--run_name=lora"))
+    export = ["export", "--run_name=lora", f"--trainer.default_root_dir={trained.parent}"]
+    main([*export, f"--output={tmp_path / 'peft'}", "--format=peft"])
+    main([*export, f"--output={tmp_path / 'ours'}"])
+    model = AutoModelForSeq2SeqLM.from_pretrained(TINY)
+    wrapped = peft.PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained(TINY), tmp_path / "peft")
+    load_adapter(model, tmp_path / "ours")
+    ids = torch.arange(2, 12)[None]
+    assert torch.equal(model(input_ids=ids, labels=ids).logits, wrapped(input_ids=ids, labels=ids).logits)
+
+
+def test_mistakes(trained: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "export needs --output" in error(capsys, "export", "--run_name=x")
     output = f"--output={tmp_path / 'x'}"
     assert "best is a checkpoint of the run's own folder: it needs --run_name" in error(capsys, "export", output)
     assert "no checkpoint" in error(capsys, "export", output, "--ckpt_path=nowhere.ckpt")
+    first = str(trained / "checkpoints/best.ckpt")
+    assert "PEFT has no Compacter" in error(capsys, "export", output, f"--ckpt_path={first}", "--format=peft")
     assert "did you mean 'run_name'?" in error(capsys, "export", output, "--run_nam=x")
     assert run_cli("export", "--help").stdout.count("--push_to_hub ORG/NAME")
 
