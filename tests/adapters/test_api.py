@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments, T5ForConditionalGeneration
 
 import lit_compacter
 from lit_compacter import (
@@ -193,6 +194,30 @@ def test_saving_the_model_with_an_adapter(tmp_path: Path) -> None:
     shake(model, 1)
     model.load_state_dict(state)
     assert torch.equal(logits(model), expected)
+
+
+def test_hugging_faces_trainer(tmp_path: Path) -> None:
+    """A step of Seq2SeqTrainer, its own saving and resuming, and ours."""
+    model = stock()
+    base = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    add_adapter(model, SMALL)
+    rows = [{name: tensor[row] for name, tensor in batch().items()} for row in range(3)]
+    options: dict[str, Any] = {"output_dir": str(tmp_path), "learning_rate": 0.01, "report_to": [], "use_cpu": True}
+    options |= {"save_steps": 1, "per_device_train_batch_size": 3, "disable_tqdm": True}
+    Seq2SeqTrainer(model, Seq2SeqTrainingArguments(max_steps=2, **options), train_dataset=rows).train()
+    trained = logits(model)
+    save_adapter(model, tmp_path / "adapter")
+    with disable_adapters(model):
+        assert all(torch.equal(tensor, base[name]) for name, tensor in model.state_dict().items())
+
+    again = stock()
+    add_adapter(again, SMALL)
+    trainer = Seq2SeqTrainer(again, Seq2SeqTrainingArguments(max_steps=2, **options), train_dataset=rows)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    torch.testing.assert_close(logits(again), trained)
+    fresh = stock()
+    load_adapter(fresh, tmp_path / "adapter")
+    assert torch.equal(logits(fresh), trained)
 
 
 def test_other_precisions(tmp_path: Path) -> None:
