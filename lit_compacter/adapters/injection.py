@@ -99,7 +99,7 @@ class Injection:
         self.model.requires_grad_(False)
         for change in self.changes:
             if isinstance(change.injected, nn.Module):
-                change.injected.to(self.model.device)  # the model may have moved
+                change.injected.to(self.model.device).train(self.model.training)  # which may have changed
             elif change.injected.device != self.model.device:
                 change.injected.data = change.injected.data.to(self.model.device)
             change.redo()

@@ -162,8 +162,10 @@ class AdapterManager:
         Raises:
             UserError: There is no such adapter, or their methods are not the same adapter family with the same options.
         """
-        unique = list(dict.fromkeys(names))
-        adapters = [self[name] for name in unique]
+        if not names:
+            raise UserError("no names were given; expected one for each row of the batch")
+        number = {name: index for index, name in enumerate(dict.fromkeys(names))}
+        adapters = [self[name] for name in number]
         first = adapters[0]
         if other := next((one for one in adapters if one.config.method != first.config.method), None):
             raise UserError(
@@ -173,6 +175,6 @@ class AdapterManager:
         values = torch.stack(
             [one.injection.flatten(one.injection.tensors) if one.values is None else one.values for one in adapters]
         )
-        index = torch.tensor([unique.index(name) for name in names], device=values.device)
-        with self.temporarily(unique[0]), apply_per_row(first.injection, values, index):
+        index = torch.tensor([number[name] for name in names], device=values.device)
+        with self.temporarily(names[0]), apply_per_row(first.injection, values, index):
             yield

@@ -30,7 +30,7 @@ from lit_compacter import (
 )
 from lit_compacter.adapters.manager import ATTRIBUTE
 from lit_compacter.methods import Adapter, FullFineTuning
-from tests.conftest import ROOT
+from tests.conftest import ROOT, shared
 from tests.models import batch, small_t5
 from tests.test_contract import every_pair, method
 
@@ -150,12 +150,30 @@ def test_rows_generate_with_their_own_adapters() -> None:
             assert torch.equal(mixed[row], model.generate(input_ids=ids[row : row + 1], **options)[0])
 
 
+def test_a_mixed_batch_of_a_real_model() -> None:
+    """32 rows over 8 adapters give what the eight groups of four give one after another."""
+    model = T5ForConditionalGeneration.from_pretrained(shared("t5-mini")).eval()
+    for number in range(8):
+        add_adapter(model, Compacter(reduction_factor=8), str(number))
+        shake(model, number)
+    inputs = {"input_ids": torch.randint(3, 1000, (32, 32)), "labels": torch.randint(3, 1000, (32, 8))}
+    names = [str(row % 8) for row in range(32)]
+    with use_adapters(model, names):
+        mixed = logits(model, **inputs)
+    for number in range(8):
+        set_adapter(model, str(number))
+        alone = logits(model, **{key: tensor[number::8].contiguous() for key, tensor in inputs.items()})
+        assert (mixed[number::8] - alone).abs().max() <= 1e-5 * alone.abs().max()
+
+
 def test_adapters_of_one_batch_need_one_method() -> None:
     model = stock()
     add_adapter(model, SMALL, "a")
     add_adapter(model, Compacter(reduction_factor=8), "b")
     with pytest.raises(ValueError, match="the rows of a batch need one method with the same options"):
         use_adapters(model, ["a", "b"]).__enter__()
+    with pytest.raises(ValueError, match="no names were given"):
+        use_adapters(model, []).__enter__()
     with use_adapters(model, ["a", "a"]), pytest.raises(ValueError, match="2 names were given for a batch of 3"):
         logits(model)
 
