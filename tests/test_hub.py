@@ -191,7 +191,9 @@ def test_a_busy_hub(hub: Hub, home: Path) -> None:
 def test_downloads_that_break_off(hub: Hub, home: Path) -> None:
     hub.cuts = 1
     told = find(environment(home, hub.url))
-    assert "Trying to resume download" in told and told.endswith(hub.repositories[MODEL]["main"].commit)
+    if "error" in told:  # huggingface_hub 1 resumes at the next start
+        told = find(environment(home, hub.url))
+    assert told.endswith(hub.repositories[MODEL]["main"].commit)
     weights = next(home.rglob("model.safetensors"))
     assert weights.read_bytes() == hub.repositories[MODEL]["main"].files["model.safetensors"]
     hub.cuts = 1000
