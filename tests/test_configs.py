@@ -53,9 +53,13 @@ def test_the_papers_recipe_is_the_default() -> None:
     assert config["model"] | {"seed": 42} == {
         "model_name": "google-t5/t5-base",
         "method": {
-            "class_path": "lit_compacter.methods.Compacter",
+            "class_path": "lit_compacter.Compacter",
             "init_args": {
-                **{"reduction_factor": 32, "sublayers": ["self_attention", "feed_forward"]},
+                **{
+                    "reduction_factor": 32,
+                    "sublayers": ["self_attention", "feed_forward"],
+                    "non_linearity": "gelu_new",
+                },
                 **{"stacks": ["encoder", "decoder"], "phm_dim": 4, "phm_rank": 1, "shared_phm_rule": True},
                 **{
                     "factorized_phm_rule": False,

@@ -67,7 +67,7 @@ def load_adapter(
         config.backbone = manager.backbone
     else:
         config, state = read_adapter(folder)
-        check_same_backbone(config.backbone, model, manager.backbone)
+        check_same_backbone(config.backbone, manager.backbone)
     manager.add(name, config, state, is_trainable)
 
 

@@ -68,7 +68,7 @@ def _metadata(config: AdapterConfig, place: str) -> ModelCardData:
             metric_value=value,
         )
         for name, value in config.metrics.items()
-        if name.startswith(("test/", "val/")) and name.partition("/")[2] not in ("score", "best_score", "invalid")
+        if name.startswith(("test/", "val/")) and name.partition("/")[2] != "invalid"
     ]
     return ModelCardData(
         base_model=config.base_model,

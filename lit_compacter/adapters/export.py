@@ -14,6 +14,7 @@ from lit_compacter.adapters.exporters import write_adapterhub, write_peft
 from lit_compacter.adapters.folder import CARD, CONFIG, TENSORS, write_adapter
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
+from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.errors import UserError
 from lit_compacter.hub.diagnosis import diagnose
 from lit_compacter.methods import METHODS, FullFineTuning, name_of
@@ -54,18 +55,36 @@ def export_checkpoint(
         config.labels = dict(zip(task.answer.targets, task.answer.names, strict=True))
     if task is not None and task.hub is not None:
         config.dataset, config.dataset_config = task.hub.repository, task.hub.name
-    run_dir = Path(checkpoint).parents[1]
-    if (metrics := run_dir / METRICS).exists():
-        values = json.loads(metrics.read_text())
-        config.metrics = {name: value for name, value in values.items() if isinstance(value, int | float)}
+    path = Path(checkpoint).resolve()
+    run_dir = path.parents[1] if path.parent.name == CHECKPOINTS else None
+    if run_dir is not None:
+        config.metrics = checkpoint_metrics(run_dir, path.name)
     output.mkdir(parents=True, exist_ok=True)
     state = {name.removeprefix("model."): tensor for name, tensor in content["state_dict"].items()}
     if file_format != "lit-compacter":
         WRITERS[file_format](output, config, state)
         return
-    if (curve := run_dir / CURVE).exists():
+    if run_dir is not None and (curve := run_dir / CURVE).exists():
         shutil.copy(curve, output / CURVE)
     write_adapter(output, config, state, hub_name)
+
+
+def checkpoint_metrics(run_dir: Path, name: str) -> dict[str, float]:
+    """The metrics of best.ckpt or last.ckpt in metrics.json, where `val/…` are of the last epoch.
+
+    Those of test are of best.ckpt, if there is one.
+    """
+    if not (run_dir / METRICS).exists():
+        return {}
+    values = json.loads((run_dir / METRICS).read_text())
+    has_best = (run_dir / CHECKPOINTS / BEST).exists()
+    tests = {key: value for key, value in values.items() if key.startswith("test/")}
+    if name == BEST:
+        return tests | ({"val/score": values["val/best_score"]} if "val/best_score" in values else {})
+    if name != LAST:
+        return {}
+    last = {key: value for key, value in values.items() if key.startswith("val/") and key != "val/best_score"}
+    return last | ({} if has_best else tests)
 
 
 def push_to_hub(folder: Path, hub_name: str, private: bool = False) -> str:

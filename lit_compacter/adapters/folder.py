@@ -13,6 +13,7 @@ from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.hub.repository import find_repository
 from lit_compacter.utils.atomic import atomic_write
+from lit_compacter.utils.console import console
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
 FILES = (TENSORS, "adapter.safetensors", "pytorch_adapter.bin", "adapter_model.bin")  # the last ones of other programs
@@ -74,4 +75,5 @@ def find_adapter(path: str | Path, revision: str | None = None, token: str | Non
     name = str(path)
     if name[:1] in ("/", ".", "~") or name.count("/") != 1:
         raise UserError(f"no folder {name!r}; expected an adapter's folder or its name on the hub")
+    console.print(f"{name} is no folder: looking for it on the hub", markup=False, soft_wrap=True)
     return find_repository("model", name, revision, CONFIG, token).download([[CONFIG]], [[file] for file in FILES])

@@ -43,7 +43,7 @@ def load_initial_adapter(
         UserError: The adapter does not fit the model or the method.
     """
     config, state = read_initial_adapter(path, method)
-    check_same_backbone(config.backbone, model, backbone)
+    check_same_backbone(config.backbone, backbone)
     tensors = {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name in names}
     check_shapes("adapter", state, tensors)
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -14,7 +15,15 @@ from lit_compacter.checkpoints.format import names_to_save, tensors
 from lit_compacter.layers import Subspace
 from lit_compacter.methods import Method
 
-ABSENT = object()
+
+class Absent(Enum):
+    """A value that the stock model does not have. As an Enum it stays the same object in a copy of the model."""
+
+    ABSENT = "absent"
+
+
+ABSENT = Absent.ABSENT
+PLAIN_ATTRIBUTES = ("peft_config",)  # which PEFT sets on the model
 Place: TypeAlias = tuple[nn.Module, str]  # a module, and the name of one of its submodules, parameters or buffers
 
 
@@ -76,10 +85,7 @@ class Injection:
             self.disable()
             raise
         self.changes = _compare(stock, _contents(model))
-        dtype = next(tensor.dtype for tensor in base if tensor.is_floating_point())
-        for change in self.changes:
-            if isinstance(change.injected, nn.Module):
-                change.injected.to(dtype).train(model.training)
+        self._follow_model()
         self.tensors: dict[str, Tensor] = {}
         self.duplicates: dict[str, str] = {}  # another name of a shared tensor → its name
         first: dict[int, str] = {}
@@ -97,23 +103,33 @@ class Injection:
     def enable(self) -> None:
         """Put the method back into the stock model."""
         self.model.requires_grad_(False)
+        self._follow_model()
         for change in self.changes:
-            if isinstance(change.injected, nn.Module):
-                change.injected.to(self.model.device).train(self.model.training)  # which may have changed
-            elif change.injected.device != self.model.device:
-                change.injected.data = change.injected.data.to(self.model.device)
             change.redo()
         for hook in self.hooks:
             hook.enable()
 
     def disable(self) -> None:
         """Take the method out: the model is the stock model again."""
+        self._follow_model()
         for hook in self.hooks:
             hook.disable()
         for change in self.changes:
             change.undo()
         for parameter in self.was_trainable:
             parameter.requires_grad_(True)
+
+    def _follow_model(self) -> None:
+        """Move what is outside of the model to its device, type and mode, which may have changed."""
+        reference = self.model.get_input_embeddings().weight  # which no adapter replaces
+        for change in self.changes:
+            for value in (change.stock, change.injected):
+                if isinstance(value, nn.Module):
+                    value.to(reference.device).train(self.model.training)
+                    if value is change.injected and change.stock is ABSENT:  # else it holds stock modules
+                        value.to(reference.dtype)
+                elif isinstance(value, Tensor) and value.is_floating_point():
+                    value.data = value.data.to(reference)
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Write tensors into the injected ones."""
@@ -158,7 +174,8 @@ class Injection:
 def _contents(model: nn.Module) -> dict[nn.Module, dict[str, Any]]:
     """Module → name → its submodules, parameters and buffers. A Linear without a bias has None."""
     return {
-        module: ({"bias": None} if getattr(module, "bias", ABSENT) is None else {})
+        module: {name: vars(module)[name] for name in PLAIN_ATTRIBUTES if name in vars(module)}
+        | ({"bias": None} if getattr(module, "bias", ABSENT) is None else {})
         | dict(module.named_children())
         | dict(module.named_parameters(recurse=False))
         | dict(module.named_buffers(recurse=False))

@@ -1,5 +1,6 @@
 """The named adapters of a model, of which one is active."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from transformers import T5ForConditionalGeneration
 from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.adapters.injection import Injection
 from lit_compacter.adapters.rows import apply_per_row
-from lit_compacter.backbones.loading import fingerprint
+from lit_compacter.backbones.loading import SUPPORTED, fingerprint
 from lit_compacter.checkpoints.compatibility import check_shapes
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.methods import FullFineTuning
+from lit_compacter.methods import METHODS, FullFineTuning, make_method, name_of, plain_options
 
 ATTRIBUTE = "lit_compacter_adapters"  # of a model that has adapters
 
@@ -49,18 +50,26 @@ class AdapterManager:
         self.adapters: dict[str, NamedAdapter] = {}
         self.enabled: Injection | None = None
         self.active: str | None = None
+        self.is_mixed = False  # within `mixed`, where no adapter is the active one
 
     @classmethod
     def of(cls, model: T5ForConditionalGeneration) -> "AdapterManager":
         """The manager of a model, a new one if it has no adapters."""
         manager = getattr(model, ATTRIBUTE, None)
-        return manager if isinstance(manager, cls) else cls(model)
+        if isinstance(manager, cls):
+            return manager
+        if not isinstance(model, T5ForConditionalGeneration) and model.config.model_type not in SUPPORTED:
+            raise UserError(f"adapters are for T5 models, {', '.join(SUPPORTED)}; found {type(model).__name__}")
+        if model.dtype == torch.float16:
+            raise UserError("T5 overflows in float16; load it with dtype=torch.bfloat16 or torch.float32")
+        return cls(model)
 
     @property
     def active_name(self) -> str:
         """The name of the active adapter. Raises UserError if there is none."""
         if self.active is None:
-            raise UserError("no adapter is active; name one")
+            names = f"name one of {', '.join(map(repr, self.adapters))}" if self.adapters else "the model has none"
+            raise UserError(f"no adapter is active; {names}")
         return self.active
 
     def __getitem__(self, name: str) -> NamedAdapter:
@@ -87,6 +96,10 @@ class AdapterManager:
             raise UserError(f"the model already has an adapter {name!r}; give another name, or delete that one first")
         if isinstance(config.method, FullFineTuning):
             raise UserError("FullFineTuning changes the whole model and is no adapter; use model.save_pretrained")
+        method = config.method
+        if name_of(type(method)) in METHODS:  # a copy, with tuples where the user has given lists
+            method = make_method(name_of(type(method)), plain_options(dataclasses.asdict(method)))  # type: ignore[call-overload]
+        config = dataclasses.replace(config, method=method)
         previous = self.active
         self.activate(None)
         try:
@@ -115,6 +128,8 @@ class AdapterManager:
 
     def activate(self, name: str | None) -> None:
         """Make an adapter active; None for the stock model."""
+        if self.is_mixed:
+            raise UserError("adapters cannot be changed within use_adapters; leave the context first")
         adapter = None if name is None else self[name]
         injection = adapter.injection if adapter else None
         if injection is not self.enabled:
@@ -130,8 +145,7 @@ class AdapterManager:
     def delete(self, name: str) -> None:
         """Delete an adapter. If it was active, the stock model is active."""
         self[name]
-        if self.active == name:
-            self.activate(None)
+        self.activate(None if self.active == name else self.active)
         del self.adapters[name]
         if not self.adapters:
             delattr(self.model, ATTRIBUTE)
@@ -150,7 +164,7 @@ class AdapterManager:
         try:
             yield
         finally:
-            self.activate(previous)
+            self.activate(previous if previous in self.adapters else None)
 
     @contextmanager
     def mixed(self, names: Sequence[str]) -> Iterator[None]:
@@ -172,9 +186,18 @@ class AdapterManager:
                 f"the rows of a batch need one method with the same options; found {first.config.method} and "
                 f"{other.config.method}"
             )
-        values = torch.stack(
-            [one.injection.flatten(one.injection.tensors) if one.values is None else one.values for one in adapters]
-        )
-        index = torch.tensor([number[name] for name in names], device=values.device)
-        with self.temporarily(names[0]), apply_per_row(first.injection, values, index):
-            yield
+        with self.temporarily(names[0]):
+            like = next(iter(first.injection.tensors.values()))
+            values = torch.stack(
+                [
+                    (one.injection.flatten(one.injection.tensors) if one.values is None else one.values).to(like)
+                    for one in adapters
+                ]
+            )
+            index = torch.tensor([number[name] for name in names], device=values.device)
+            with apply_per_row(first.injection, values, index):
+                self.is_mixed = True
+                try:
+                    yield
+                finally:
+                    self.is_mixed = False

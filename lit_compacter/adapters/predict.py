@@ -51,16 +51,19 @@ def predict(
     max_new_tokens = options.max_target_length or found.answer.max_tokens(tokenizer)
     texts = [""] * len(encoded)
     by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
-    was_training = model.training
+    training = [module for module in model.modules() if module.training]
     model.eval()
-    for start in range(0, len(by_length), batch_size):
-        numbers = by_length[start : start + batch_size]
-        inputs = [torch.tensor(encoded[number], device=model.device) for number in numbers]
-        ids = pad_sequence(inputs, batch_first=True, padding_value=tokenizer.pad_token_id)
-        mask = pad_sequence([torch.ones_like(one) for one in inputs], batch_first=True)
-        for number, text in zip(numbers, generate_texts(model, tokenizer, ids, mask, max_new_tokens), strict=True):
-            texts[number] = text
-    model.train(was_training)
+    try:
+        for start in range(0, len(by_length), batch_size):
+            numbers = by_length[start : start + batch_size]
+            inputs = [torch.tensor(encoded[number], device=model.device) for number in numbers]
+            ids = pad_sequence(inputs, batch_first=True, padding_value=tokenizer.pad_token_id)
+            mask = pad_sequence([torch.ones_like(one) for one in inputs], batch_first=True)
+            for number, text in zip(numbers, generate_texts(model, tokenizer, ids, mask, max_new_tokens), strict=True):
+                texts[number] = text
+    finally:
+        for module in training:
+            module.training = True
     columns = {
         "row": range(len(parsed)),
         "split": ["rows"] * len(parsed),

@@ -33,8 +33,7 @@ def generate_texts(
     ids = model.generate(
         input_ids=input_ids,
         attention_mask=attention_mask,
-        generation_config=greedy_config(model),
-        max_new_tokens=max_new_tokens,
+        generation_config=greedy_config(model, max_new_tokens=max_new_tokens),
         past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),  # the default has the encoder's depth
         synced_gpus=synced_gpus,
     )

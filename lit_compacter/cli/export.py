@@ -20,6 +20,8 @@ def main(args: Sequence[str]) -> None:
     options = make_parser(request).parse_args(request.args)
     if options.output is None:
         raise UserError("export needs --output, a new folder")
+    if options.push_to_hub and options.format != "lit-compacter":
+        raise UserError(f"--push_to_hub uploads this program's format, not {options.format}; give one of the options")
     root = options.trainer.get("default_root_dir")
     checkpoint = find_checkpoint(options.ckpt_path, root, options.run_name)
     assert checkpoint is not None  # ckpt_path has a default

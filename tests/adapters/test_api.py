@@ -166,6 +166,80 @@ def test_a_mixed_batch_of_a_real_model() -> None:
         assert (mixed[number::8] - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
+def test_a_model_that_moves(tmp_path: Path) -> None:
+    """Its type changes while an adapter is active, another one is not, and the stock layer norms are outside of it."""
+    model = stock()
+    base = logits(copy.deepcopy(model).to(torch.bfloat16))
+    for seed, name in enumerate("ab"):
+        add_adapter(model, SMALL, name)
+        shake(model, seed)
+        save_adapter(model, tmp_path / name)
+    model.to(torch.bfloat16)
+    for name in "ab":
+        set_adapter(model, name)
+        assert logits(model).dtype == torch.bfloat16
+    with use_adapters(model, ["a", "b", "a"]):
+        assert logits(model).dtype == torch.bfloat16
+    with disable_adapters(model):
+        assert torch.equal(logits(model), base)
+    for name in "ab":
+        delete_adapter(model, name)
+    assert torch.equal(logits(model), base) and {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    for name in "ab":
+        load_adapter(model, tmp_path / name, name)
+    model.float()
+    with use_adapters(model, ["a", "b", "a"]):
+        assert logits(model).dtype == torch.float32
+
+
+def test_a_copy_of_a_model() -> None:
+    model = stock()
+    base = logits(model)
+    add_adapter(model, SMALL, "a")
+    shake(model, 0)
+    expected = logits(model)
+    clone = copy.deepcopy(model)
+    with disable_adapters(clone):
+        assert torch.equal(logits(clone), base)
+    delete_adapter(clone, "a")
+    assert torch.equal(logits(clone), base) and torch.equal(logits(model), expected)
+
+
+def test_nothing_changes_within_a_mixed_batch() -> None:
+    model = stock()
+    for name in "ab":
+        add_adapter(model, SMALL, name)
+    with use_adapters(model, ["a", "b", "a"]):
+        for change in (
+            lambda: set_adapter(model, "a"),
+            lambda: add_adapter(model, SMALL),
+            lambda: delete_adapter(model, "a"),
+        ):
+            with pytest.raises(ValueError, match="cannot be changed within use_adapters"):
+                change()
+    with disable_adapters(model):
+        delete_adapter(model, "b")
+    assert active_adapter(model) is None
+    delete_adapter(model, "a")
+
+
+def test_options_are_copied(tmp_path: Path) -> None:
+    model, given = stock(), Compacter(reduction_factor=4, sublayers=["feed_forward"])  # type: ignore[arg-type]
+    add_adapter(model, given, "a")
+    given.reduction_factor = 2
+    save_adapter(model, tmp_path)
+    load_adapter(model, tmp_path, "b")
+    with use_adapters(model, ["a", "b", "a"]):
+        logits(model)
+
+
+def test_models_that_cannot_have_adapters() -> None:
+    with pytest.raises(ValueError, match=r"T5 overflows in float16; load it with dtype=torch.bfloat16"):
+        add_adapter(stock().half(), SMALL)
+    with pytest.raises(ValueError, match="no adapter is active; the model has none"):
+        save_adapter(stock(), "x")
+
+
 def test_adapters_of_one_batch_need_one_method() -> None:
     model = stock()
     add_adapter(model, SMALL, "a")
@@ -249,6 +323,10 @@ def test_other_precisions(tmp_path: Path) -> None:
     load_adapter(rounded, tmp_path)
     assert logits(rounded).dtype == torch.bfloat16
     torch.testing.assert_close(logits(rounded).float(), expected, rtol=0.1, atol=0.1)
+    save_adapter(rounded, tmp_path / "bf16")
+    exact = stock()
+    load_adapter(exact, tmp_path / "bf16")
+    torch.testing.assert_close(logits(exact), expected, rtol=0.1, atol=0.1)
 
 
 def write_config(folder: Path, **changes: object) -> None:
