@@ -158,6 +158,7 @@ def standin(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.kill()
 
 
+@pytest.mark.soak
 def test_upload_and_load(exported: Path, trained: Path, tmp_path: Path, standin: tuple[str, Path]) -> None:
     url, root = standin
     ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
