@@ -58,6 +58,7 @@ def load_adapter(
 
     Raises:
         ValueError: There is no adapter, it was trained on another model, or the name is taken. The model is as before.
+            Adapters of AdapterHub and PEFT do not say on which weights they were trained: only shapes are compared.
     """
     folder = find_adapter(path, revision, token)
     manager = AdapterManager.of(model)

@@ -58,7 +58,8 @@ def import_adapter(
         UserError: It cannot be reproduced here, or a file is damaged.
     """
     method, state = importer(folder, content, model)
-    return AdapterConfig(method, base_model=model.name_or_path or None), state
+    named = content.get("base_model_name_or_path") or content.get("model_name") or model.name_or_path
+    return AdapterConfig(method, base_model=named or None), state
 
 
 def _read_adapterhub(

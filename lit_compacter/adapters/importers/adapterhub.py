@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.adapters.importers.names import PHM, PLAIN
 from lit_compacter.backbones.t5 import named_layer_norms, sites
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Adapter, Compacter
@@ -30,11 +31,6 @@ REQUIRED: dict[str, tuple[Any, str]] = {
     "shared_W_phm": (False, "it shares the factors"),
     "phm_bias": (True, "it has no biases"),
 }
-PHM = {
-    **{"W_left": "s", "W_right": "t", "W": "weight", "b": "bias"},
-    **{"phm_rule": "phm_rule.weight", "phm_rule_left": "phm_rule.left", "phm_rule_right": "phm_rule.right"},
-}
-PLAIN = {"weight": "weight", "bias": "bias"}
 KEY = re.compile(
     r"(?:transformer\.)?(?P<sublayer>(?:encoder|decoder)\.block\.\d+\.layer\.\d)\.adapters\.[^.]+\."
     r"adapter_(?P<linear>down|up)(?:\.0)?\.(?P<tensor>\w+)"
@@ -58,6 +54,8 @@ def make_adapterhub_method(config: Mapping[str, Any], where: str) -> Adapter:
     for option, (value, reason) in REQUIRED.items():
         if config.get(option, value) != value:
             raise UserError(f"{where} has {option} {config[option]}, which cannot be reproduced: {reason}")
+    if not isinstance(config["reduction_factor"], int | float) or config["reduction_factor"] < 1:
+        raise UserError(f"{where} has reduction_factor {config['reduction_factor']}; expected a number, 1 or more")
     if config["non_linearity"] not in NON_LINEARITIES:
         raise UserError(f"{where} has non_linearity {config['non_linearity']}; expected {', '.join(NON_LINEARITIES)}")
     options: dict[str, Any] = {
@@ -154,7 +152,12 @@ def to_adapterhub(
         else:
             tensors[ours] = tensor
     content = {
-        **{"config": config, "hidden_size": d_model, "model_class": "T5ForConditionalGeneration", "model_name": ""},
-        **{"model_type": "t5", "name": name, "version": "adapters.1.3.0"},
+        "config": config,
+        "hidden_size": d_model,
+        "model_class": "T5ForConditionalGeneration",
+        "model_name": "",
+        "model_type": "t5",
+        "name": name,
+        "version": "adapters.1.3.0",
     }
     return content, tensors

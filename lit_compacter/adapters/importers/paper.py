@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.adapters.importers.names import LOW_RANK, PHM, PLAIN
 from lit_compacter.backbones.t5 import d_model, is_layer_norm, num_blocks
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Adapter, BitFit, Compacter, LowRankAdapter, Method, PromptTuning
@@ -17,12 +18,6 @@ KEY = re.compile(
     r"(?P<block>(?P<stack>encoder|decoder)\.block\.(?P<layer>\d+))\.layer\.(?P<sublayer>\d)\."
     r"adapter_controller\.adapters\.[^.]+\.(?P<linear>down|up)_sampler\.(?P<tensor>\w+)"
 )
-PHM = {
-    **{"W_left": "s", "W_right": "t", "W": "weight", "b": "bias"},
-    **{"phm_rule": "phm_rule.weight", "phm_rule_left": "phm_rule.left", "phm_rule_right": "phm_rule.right"},
-}
-LOW_RANK = {"W_left": "left", "W_right": "right", "b": "bias"}
-PLAIN = {"weight": "weight", "bias": "bias"}
 PROMPT = {"prefix_shared": "encoder.prompt"}
 NUM_COMPARED = 100  # rows of the embedding
 
