@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lit_compacter.adapters.config import AdapterConfig
@@ -46,4 +46,5 @@ def write_peft(output: Path, config: AdapterConfig, state: Mapping[str, Tensor])
     peft_config.base_model_name_or_path = config.base_model
     peft_config.inference_mode = True
     peft_config.save_pretrained(str(output))
-    save_file({peft_key(name): tensor for name, tensor in state.items()}, output / "adapter_model.safetensors")
+    tensors = {peft_key(name): tensor.contiguous() for name, tensor in state.items()}
+    (output / "adapter_model.safetensors").write_bytes(save(tensors, {"format": "pt"}))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lit_compacter.adapters.card import CURVE, model_card
@@ -32,7 +32,8 @@ def write_adapter(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / TENSORS) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, {"format": "pt"})
+        # As bytes, because save_file makes a file that only its owner can read.
+        temporary.write_bytes(save({name: tensor.contiguous() for name, tensor in state.items()}, {"format": "pt"}))
     texts = {
         CONFIG: json.dumps(config.to_json(), indent=2) + "\n",
         CARD: model_card(config, state, hub_name or str(folder), (folder / CURVE).exists()),

@@ -176,8 +176,8 @@ class AdapterManager:
         Raises:
             UserError: There is no such adapter, or their methods are not the same adapter family with the same options.
         """
-        if not names:
-            raise UserError("no names were given; expected one for each row of the batch")
+        if not names or isinstance(names, str):
+            raise UserError(f"use_adapters was given {names!r}; expected a list with a name for each row of the batch")
         number = {name: index for index, name in enumerate(dict.fromkeys(names))}
         adapters = [self[name] for name in number]
         first = adapters[0]

@@ -29,7 +29,7 @@ def predict(
     Args:
         model: A T5 with an adapter.
         tokenizer: Its tokenizer.
-        rows: Rows with the task's columns, such as {"sentence1": "…", "sentence2": "…"} for rte.
+        rows: Rows with the task's columns, such as {"sentence1": "…", "sentence2": "…"} for rte. Labels are not read.
         task: Default: the task that the adapter was trained on.
         batch_size: Rows in one batch.
 
@@ -41,9 +41,12 @@ def predict(
     """
     manager = AdapterManager.of(model)
     config = manager[manager.active_name].config
+    if manager.is_mixed:
+        raise UserError("predict sorts the rows and uses the active adapter; leave use_adapters first")
     options = _data_options(config, task)
     found = find_task(options)
-    parsed = [found.row(dict(row), number) for number, row in enumerate(rows)]
+    unlabeled = ({name: value for name, value in row.items() if name != found.label} for row in rows)
+    parsed = [found.row(row, number) for number, row in enumerate(unlabeled)]
     if not parsed:
         return []
     sources = [found.segments(row, options.add_task_name) for row in parsed]

@@ -246,7 +246,7 @@ def test_adapters_of_one_batch_need_one_method() -> None:
     add_adapter(model, Compacter(reduction_factor=8), "b")
     with pytest.raises(ValueError, match="the rows of a batch need one method with the same options"):
         use_adapters(model, ["a", "b"]).__enter__()
-    with pytest.raises(ValueError, match="no names were given"):
+    with pytest.raises(ValueError, match="expected a list with a name for each row"):
         use_adapters(model, []).__enter__()
     with use_adapters(model, ["a", "a"]), pytest.raises(ValueError, match="2 names were given for a batch of 3"):
         logits(model)

@@ -13,7 +13,7 @@ import torch
 import yaml
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from lit_compacter import load_adapter, predict
+from lit_compacter import load_adapter, predict, use_adapters
 from lit_compacter.adapters.folder import read_adapter
 from lit_compacter.cli.main import main
 from lit_compacter.results.run_dir import METRICS
@@ -33,6 +33,7 @@ def exported(trained: Path, tmp_path: Path) -> Path:
 def test_the_folder(exported: Path, trained: Path) -> None:
     names = {"README.md", "adapter_config.json", "adapter_model.safetensors", "learning_curve.png"}
     assert {path.name for path in exported.iterdir()} == names
+    assert len({path.stat().st_mode for path in exported.iterdir() if path.suffix != ".png"}) == 1
     content = json.loads((exported / "adapter_config.json").read_text())
     metrics = json.loads((trained / METRICS).read_text())
     assert content["method"] == "Compacter" and content["task"] == "rte"
@@ -98,6 +99,11 @@ def test_predict_names_what_is_wrong(exported: Path) -> None:
     with pytest.raises(ValueError, match="unknown task 'rtee'"):
         predict(model, tokenizer, [], task="rtee")
     assert predict(model, tokenizer, []) == []
+    row = {"sentence1": "Anna buys a plum.", "sentence2": "Anna buys a fruit."}
+    (labeled,), (plain,) = predict(model, tokenizer, [row | {"label": 1}]), predict(model, tokenizer, [row])
+    assert labeled == plain and "target" not in plain
+    with use_adapters(model, ["default"]), pytest.raises(ValueError, match="leave use_adapters first"):
+        predict(model, tokenizer, [row])
 
 
 def test_adapterhubs_format(trained: Path, exported: Path, tmp_path: Path) -> None:
