@@ -126,9 +126,10 @@ class T5Module(LightningModule):
         if self.gradient_checkpointing:
             # transformers renames the method within 5.x
             getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+        names = names_to_save(model, base)
         if self.init_from is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            load_initial_adapter(model, names_to_save(model, base), self.init_from, self.method, self.backbone)
-        self.saved_names = {f"model.{name}" for name in names_to_save(model, base)}
+            load_initial_adapter(model, names, self.init_from, self.method, self.backbone)
+        self.saved_names = {f"model.{name}" for name in names}
         self.model = model
         # Every process builds the same frozen tensors, so only trainable parameters are communicated.
         frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}

@@ -12,7 +12,7 @@ from lit_compacter.adapters.card import CURVE
 from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.adapters.exporters import write_adapterhub, write_peft
 from lit_compacter.adapters.folder import CARD, CONFIG, TENSORS, write_adapter
-from lit_compacter.checkpoints.format import METADATA_KEY
+from lit_compacter.checkpoints.format import METADATA_KEY, Metadata
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.errors import UserError
@@ -49,12 +49,7 @@ def export_checkpoint(
         )
     if output.exists() and any(output.iterdir()):
         raise UserError(f"the folder {output} is not empty; give another --output")
-    config = AdapterConfig.of_checkpoint(metadata)
-    task = TASKS.get(metadata["task"])
-    if task is not None and isinstance(task.answer, Labels):
-        config.labels = dict(zip(task.answer.targets, task.answer.names, strict=True))
-    if task is not None and task.hub is not None:
-        config.dataset, config.dataset_config = task.hub.repository, task.hub.name
+    config = _describe(metadata)
     path = Path(checkpoint).resolve()
     run_dir = path.parents[1] if path.parent.name == CHECKPOINTS else None
     if run_dir is not None:
@@ -67,6 +62,17 @@ def export_checkpoint(
     if run_dir is not None and (curve := run_dir / CURVE).exists():
         shutil.copy(curve, output / CURVE)
     write_adapter(output, config, state, hub_name)
+
+
+def _describe(metadata: Metadata) -> AdapterConfig:
+    """What a checkpoint and its task say of the adapter."""
+    config = AdapterConfig.of_checkpoint(metadata)
+    task = TASKS.get(metadata["task"])
+    if task is not None and isinstance(task.answer, Labels):
+        config.labels = dict(zip(task.answer.targets, task.answer.names, strict=True))
+    if task is not None and task.hub is not None:
+        config.dataset, config.dataset_config = task.hub.repository, task.hub.name
+    return config
 
 
 def checkpoint_metrics(run_dir: Path, name: str) -> dict[str, float]:

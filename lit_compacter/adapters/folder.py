@@ -1,9 +1,11 @@
 """An adapter as a folder or hub repository: adapter_config.json, adapter_model.safetensors and a model card."""
 
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -59,10 +61,28 @@ def read_adapter(
     except ValueError as error:
         raise UserError(f"{folder / CONFIG} is not JSON: {first_line(error)}") from error
     config = AdapterConfig.from_json(content, str(folder / CONFIG))
+    return config, load_tensors(folder / TENSORS)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors or .bin file; nothing else is unpickled.
+
+    Raises:
+        UserError: It is damaged, or a pickle of more than tensors.
+    """
     try:
-        return config, load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read {folder / TENSORS}: {first_line(error)}") from error
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is a pickle of more than tensors, which could run code, so it is not loaded"
+        ) from error
+    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+        raise UserError(f"{path} is not a state dict")
+    return tensors
 
 
 def find_adapter(path: str | Path, revision: str | None = None, token: str | None = None) -> Path:

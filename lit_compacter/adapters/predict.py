@@ -52,6 +52,25 @@ def predict(
     sources = [found.segments(row, options.add_task_name) for row in parsed]
     encoded, _ = encode_sources(sources, tokenizer, options.max_source_length)
     max_new_tokens = options.max_target_length or found.answer.max_tokens(tokenizer)
+    texts = _generate(model, tokenizer, encoded, batch_size, max_new_tokens)
+    columns = {
+        "row": range(len(parsed)),
+        "split": ["rows"] * len(parsed),
+        "idx": [row.idx for row in parsed],
+        "source": ["".join(segments) for segments in sources],
+        "targets": [found.targets(row) for row in parsed],
+    }
+    return make_predictions(found.answer, columns, texts)
+
+
+def _generate(
+    model: T5ForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: list[list[int]],
+    batch_size: int,
+    max_new_tokens: int,
+) -> list[str]:
+    """The text of each input, in batches of similar lengths. The model's modules keep their modes."""
     texts = [""] * len(encoded)
     by_length = sorted(range(len(encoded)), key=lambda number: len(encoded[number]))
     training = [module for module in model.modules() if module.training]
@@ -67,14 +86,7 @@ def predict(
     finally:
         for module in training:
             module.training = True
-    columns = {
-        "row": range(len(parsed)),
-        "split": ["rows"] * len(parsed),
-        "idx": [row.idx for row in parsed],
-        "source": ["".join(segments) for segments in sources],
-        "targets": [found.targets(row) for row in parsed],
-    }
-    return make_predictions(found.answer, columns, texts)
+    return texts
 
 
 def _data_options(config: AdapterConfig, task: str | None) -> DataOptions:

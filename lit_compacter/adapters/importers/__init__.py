@@ -1,26 +1,22 @@
 """Adapters that other programs have written."""
 
 import json
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.adapters.config import AdapterConfig
+from lit_compacter.adapters.folder import CONFIG, load_tensors
 from lit_compacter.adapters.importers.adapterhub import convert_adapterhub_tensors, make_adapterhub_method
 from lit_compacter.adapters.importers.paper import convert_paper_tensors, infer_method
 from lit_compacter.adapters.importers.peft import convert_peft_tensors, make_peft_method
 from lit_compacter.adapters.injection import Injection
-from lit_compacter.errors import UserError, first_line
+from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 
-CONFIG = "adapter_config.json"
 ADAPTERHUB_FILES = ("adapter.safetensors", "pytorch_adapter.bin")
 PEFT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 PAPER_FILES = ("pytorch_model.bin",)
@@ -67,14 +63,14 @@ def _read_adapterhub(
 ) -> tuple[Method, dict[str, Tensor]]:
     method = make_adapterhub_method(content["config"], str(folder / CONFIG))
     path = _first(folder, ADAPTERHUB_FILES)
-    return method, convert_adapterhub_tensors(_load(path), method, model, str(path))
+    return method, convert_adapterhub_tensors(load_tensors(path), method, model, str(path))
 
 
 def _read_paper(
     folder: Path, content: dict[str, Any], model: T5ForConditionalGeneration
 ) -> tuple[Method, dict[str, Tensor]]:
     path = folder / PAPER_FILES[0]
-    tensors = _load(path)
+    tensors = load_tensors(path)
     method = infer_method(tensors, model, str(path))
     return method, convert_paper_tensors(tensors, method, model, str(path))
 
@@ -86,7 +82,7 @@ def _read_peft(
     path = _first(folder, PEFT_FILES)
     injection = Injection(model, method)  # for the names of its tensors
     injection.disable()
-    return method, convert_peft_tensors(_load(path), injection.tensors, str(path))
+    return method, convert_peft_tensors(load_tensors(path), injection.tensors, str(path))
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path:
@@ -94,20 +90,3 @@ def _first(folder: Path, names: tuple[str, ...]) -> Path:
     if found is None:
         raise UserError(f"{folder} has no {' or '.join(names)}")
     return found
-
-
-def _load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or .bin file; nothing else is unpickled."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is a pickle of more than tensors, which could run code, so it is not loaded"
-        ) from error
-    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
-        raise UserError(f"cannot read {path}: {first_line(error)}") from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise UserError(f"{path} is not a state dict")
-    return tensors

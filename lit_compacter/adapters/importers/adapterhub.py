@@ -119,6 +119,31 @@ def to_adapterhub(
     Raises:
         UserError: AdapterHub has no such adapter.
     """
+    config = _adapterhub_config(method)
+    names = {ours: theirs for theirs, ours in (PHM if isinstance(method, Compacter) else PLAIN).items()}
+    key = re.compile(rf"(?P<sublayer>.*\.layer\.\d)\..*\.{method.NAME}\.(?P<linear>down|up)\.(?P<tensor>.*)")
+    tensors = {}
+    for ours, tensor in state.items():
+        if ours.startswith(SHARED_RULE):
+            tensors[f"shared_parameters.{name}.{ours}"] = tensor
+        elif match := key.fullmatch(ours):
+            linear = {"down": "adapter_down.0", "up": "adapter_up"}[match["linear"]]
+            tensors[f"{match['sublayer']}.adapters.{name}.{linear}.{names[match['tensor']]}"] = tensor
+        else:
+            tensors[ours] = tensor
+    content = {
+        "config": config,
+        "hidden_size": d_model,
+        "model_class": "T5ForConditionalGeneration",
+        "model_name": "",
+        "model_type": "t5",
+        "name": name,
+        "version": "adapters.1.3.0",
+    }
+    return content, tensors
+
+
+def _adapterhub_config(method: Adapter) -> dict[str, Any]:
     if method.layers is not None or method.stacks != ("encoder", "decoder"):
         raise UserError("AdapterHub's T5 adapters are in all blocks of both stacks; this one is not")
     is_phm = isinstance(method, Compacter)
@@ -140,24 +165,4 @@ def to_adapterhub(
             "phm_c_init": "normal",
             "phm_init_range": 0.0001,
         }
-    names = {ours: theirs for theirs, ours in (PHM if is_phm else PLAIN).items()}
-    key = re.compile(rf"(?P<sublayer>.*\.layer\.\d)\..*\.{method.NAME}\.(?P<linear>down|up)\.(?P<tensor>.*)")
-    tensors = {}
-    for ours, tensor in state.items():
-        if ours.startswith(SHARED_RULE):
-            tensors[f"shared_parameters.{name}.{ours}"] = tensor
-        elif match := key.fullmatch(ours):
-            linear = {"down": "adapter_down.0", "up": "adapter_up"}[match["linear"]]
-            tensors[f"{match['sublayer']}.adapters.{name}.{linear}.{names[match['tensor']]}"] = tensor
-        else:
-            tensors[ours] = tensor
-    content = {
-        "config": config,
-        "hidden_size": d_model,
-        "model_class": "T5ForConditionalGeneration",
-        "model_name": "",
-        "model_type": "t5",
-        "name": name,
-        "version": "adapters.1.3.0",
-    }
-    return content, tensors
+    return config
