@@ -16,7 +16,7 @@ from lit_compacter.tasks import hub_repository
 METHOD = "model.method"
 CLASS, INIT_ARGS = "class_path", "init_args"
 # A revision, the option that says of what, and what of its values is one repository.
-REVISIONS: tuple[tuple[str, str, Callable[[str], str | None]], ...] = (
+REVISIONS: tuple[tuple[str, str, Callable[[object], str | None]], ...] = (
     ("model.revision", "model.model_name", str),
     ("data.revision", "data.task", hub_repository),
 )

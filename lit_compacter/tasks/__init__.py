@@ -11,9 +11,9 @@ from lit_compacter.tasks.task import Task as Task
 TASKS: dict[str, Task] = {task.name: task for task in (*GLUE_TASKS, *SUPERGLUE_TASKS)}
 
 
-def hub_repository(task: str | None) -> str | None:
-    """The repository of a task's rows on the hub, if it has one."""
-    hub = TASKS[task].hub if task in TASKS else None
+def hub_repository(task: object) -> str | None:
+    """The repository on the hub of the rows of `data.task`, which may be any value, as the user has given it."""
+    hub = TASKS[task].hub if isinstance(task, str) and task in TASKS else None
     return hub.repository if hub else None
 
 
