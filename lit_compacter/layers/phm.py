@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 SHARED_RULE_STD = 1e-4  # phm_init_range in the paper's code
 OWN_RULE_STD = 0.01  # used by the paper's code for a rule that is not shared, whatever phm_init_range is
@@ -91,30 +92,38 @@ class PHMLinear(nn.Module):
                 for matrix in factor:
                     INITS[init](matrix)
             self.register_parameter(name, factor)
-        # The two products have n²r intermediate numbers per vector. If the narrow side has fewer, they cost fewer
-        # multiplications but more time than building H once for all vectors (benchmarks/layer.py).
-        self.use_factored_matmul = rank is not None and phm_dim**2 * rank <= min(in_features, out_features)
+        # Where the two products need fewer multiplications per vector, they also take less time (benchmarks/layer.py).
+        wide, narrow = max(in_features, out_features), min(in_features, out_features)
+        self.use_factored_matmul = rank is not None and phm_dim * rank * (wide + phm_dim * narrow) < wide * narrow
 
     def weight_matrix(self) -> Tensor:
         """H = Σ_i A_i ⊗ B_i, (k, d)."""
-        if self.rank is None:
-            h = torch.einsum("ipq,iab->paqb", self.phm_rule(), self.weight)
-        else:
-            h = torch.einsum("ipq,iar,irb->paqb", self.phm_rule(), self.s, self.t)
-        return h.reshape(self.in_features, self.out_features)
+        b = self.weight if self.rank is None else self.s @ self.t
+        return torch.einsum("ipq,iab->paqb", self.phm_rule(), b).reshape(self.in_features, self.out_features)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Two matrices that compute x H for vectors x; the rule is merged into the one on the narrow side.
+
+        Returns:
+            If k ≥ d: (k/n, n·r), which multiplies each of the n parts of x, and (n²r, d), which multiplies the result.
+            Otherwise (k, n²r), which multiplies x, and (n·r, d/n), which multiplies each of the n parts of the result.
+        """
+        a = self.phm_rule()
+        if self.in_features >= self.out_features:
+            v = a.transpose(0, 1)[:, :, None, :, None] * self.t[:, :, None, :]  # A_i[p, q] t_i[r, b], (n, n, r, n, d/n)
+            return self.s.transpose(0, 1).flatten(1), v.reshape(-1, self.out_features)
+        u = a.permute(1, 2, 0)[:, None, :, :, None] * self.s.transpose(0, 1)[:, None]  # A_i[p, q] s_i[a, r]
+        return u.reshape(self.in_features, -1), self.t.flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, r = self.phm_dim, self.rank
-        if r is None or not self.use_factored_matmul:
-            return x @ self.weight_matrix() + self.bias  # (..., d)
+        if not self.use_factored_matmul:
+            return F.linear(x, self.weight_matrix().t(), self.bias)  # (..., d)
+        n, (first, second) = self.phm_dim, self.factors()
         if self.in_features >= self.out_features:
-            s = self.s.transpose(0, 1).flatten(1)  # (k/n, n·r)
-            v = torch.einsum("ipq,irb->pirqb", self.phm_rule(), self.t).reshape(n * n * r, self.out_features)
-            z = x.unflatten(-1, (n, -1)) @ s  # (..., n, n·r)
-            return z.flatten(-2) @ v + self.bias  # (..., d)
-        u = torch.einsum("ipq,iar->paqir", self.phm_rule(), self.s).reshape(self.in_features, n * n * r)
-        z = (x @ u).unflatten(-1, (n, n * r))  # (..., n, n·r)
-        return (z @ self.t.flatten(0, 1)).flatten(-2) + self.bias  # (..., d)
+            z = (x.unflatten(-1, (n, -1)) @ first).flatten(-2)  # (..., n²r)
+            return F.linear(z, second.t(), self.bias)  # (..., d)
+        z = (x @ first).unflatten(-1, (n, -1))  # (..., n, n·r)
+        return (z @ second).flatten(-2) + self.bias  # (..., d)
 
     def extra_repr(self) -> str:
         size = f"{self.in_features}, {self.out_features}, phm_dim={self.phm_dim}, rank={self.rank}"

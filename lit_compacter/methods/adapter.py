@@ -27,6 +27,7 @@ class Adapter(Method):
     """
 
     NAME: ClassVar[str] = "adapter"  # of the submodule of each site
+    BOTTLENECK: ClassVar[type[Bottleneck]] = Bottleneck
 
     reduction_factor: int = 32
     """Model dimension divided by the bottleneck (T5-base: 768 / 32 = 24). The paper searches 8, 16 and 32."""
@@ -48,7 +49,7 @@ class Adapter(Method):
         linear = self.linear_factory(model)
         for site in sites(model, self.sublayers, self.layers, self.stacks):
             down, up = linear(site.dim, bottleneck), linear(bottleneck, site.dim)
-            attach(site.module, self.NAME, Bottleneck(down, up, self.non_linearity))
+            attach(site.module, self.NAME, self.BOTTLENECK(down, up, self.non_linearity))
         LayerNorms().inject(model)
 
     def check_sites(self, model: T5ForConditionalGeneration) -> None:

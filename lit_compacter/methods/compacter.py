@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.backbones.t5 import d_model
 from lit_compacter.errors import UserError
-from lit_compacter.layers import PHMLinear, PHMRule
+from lit_compacter.layers import Bottleneck, PHMBottleneck, PHMLinear, PHMRule
 from lit_compacter.layers.phm import OWN_RULE_STD, SHARED_RULE_STD, Init
 from lit_compacter.methods.adapter import Adapter
 
@@ -22,6 +23,8 @@ class Compacter(Adapter):
     4L(k + d) + n³ adapter weights over L blocks (at rank 1). Compacter++ is sublayers=[feed_forward]; PHM-Adapter is
     phm_rank=null, shared_phm_rule=false: 4L(kd/n + n³) weights.
     """
+
+    BOTTLENECK: ClassVar[type[Bottleneck]] = PHMBottleneck
 
     phm_dim: int = 4
     """n, the number of Kronecker terms; must divide the model dimension and the bottleneck. The paper: 4, 8 and 12."""

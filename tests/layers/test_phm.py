@@ -87,14 +87,16 @@ def test_thin_factors_never_build_h(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(PHMLinear, "weight_matrix", forbidden)
     for size in ((768, 24), (24, 768)):
-        for n, r in ((1, 1), (1, 4), (2, 1), (2, 4), (4, 1)):
+        for n, r in ((1, 1), (1, 4), (2, 1), (2, 4), (4, 1), (12, 1)):
             layer = PHMLinear(*size, phm_dim=n, rank=r)
             assert layer(torch.randn(2, size[0])).shape == (2, size[1])
 
 
-def test_thin_only_where_it_is_cheaper() -> None:
-    assert PHMLinear(768, 96, phm_dim=8).use_factored_matmul
-    assert not PHMLinear(768, 24, phm_dim=8).use_factored_matmul
+def test_factored_only_where_it_is_cheaper() -> None:
+    assert PHMLinear(768, 24, phm_dim=12).use_factored_matmul
+    assert PHMLinear(768, 96, phm_dim=8, rank=4).use_factored_matmul
+    assert not PHMLinear(768, 24, phm_dim=12, rank=2).use_factored_matmul
+    assert not PHMLinear(768, 24, phm_dim=4, rank=None).use_factored_matmul
 
 
 def test_initial_values() -> None:
