@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from lit_compacter.adapters.initial import load_initial_adapter, read_initial_adapter
 from lit_compacter.backbones.files import model_commit
+from lit_compacter.backbones.fused import fuse
 from lit_compacter.backbones.generation import generate_texts
 from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
@@ -119,6 +120,7 @@ class T5Module(LightningModule):
             check_tokenizer(self.tokenizer, model.config)
         self.commit = model_commit(self.model_name, self.revision)
         self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
+        fuse(model)
         model.to(torch.get_default_dtype())  # float64 with 64-true; must precede the restoring of a checkpoint
         base = tensors(model)
         self.method.apply(model)

@@ -38,6 +38,8 @@ class Site:
     layer: int
 
 
+NORMS = ("LayerNorm", "RMSNorm")  # how the names of their classes end
+
 # Sublayer of a block by its index, and the module in it whose output is one tensor just before dropout and residual.
 # LongT5's encoder has a different self-attention; a decoder has cross-attention between the two.
 SELF_ATTENTION = ("SelfAttention", "LocalSelfAttention", "TransientGlobalSelfAttention")
@@ -111,7 +113,7 @@ def d_model(model: T5ForConditionalGeneration) -> int:
 
 def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """All layer norms with their names, including the final norm of each stack."""
-    return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith("LayerNorm"))
+    return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith(NORMS))
 
 
 def add_biases(model: T5ForConditionalGeneration) -> None:

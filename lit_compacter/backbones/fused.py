@@ -1,0 +1,68 @@
+"""Faster versions of a stock T5's layer norms, dropout and attention, with the same values."""
+
+from typing import Any
+
+import torch
+import transformers
+from packaging.version import Version
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface, T5ForConditionalGeneration
+from transformers.masking_utils import eager_mask
+
+from lit_compacter.backbones.t5 import named_layer_norms
+from lit_compacter.layers import Dropout, RMSNorm
+from lit_compacter.layers.dropout import dropout as drop
+
+ATTENTION = "lit_compacter"  # its name in transformers
+
+
+def fuse(model: T5ForConditionalGeneration) -> None:
+    """Replace layer norms, dropout and attention in place. No tensor is renamed or changed."""
+    norms = {norm for _, norm in named_layer_norms(model)}
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if child in norms:
+                setattr(module, name, RMSNorm(child.weight, child.variance_epsilon))  # type: ignore[arg-type]
+            elif type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p).train(child.training))
+    if Version(transformers.__version__) >= Version("5.15"):  # before, T5's attention cannot be replaced
+        AttentionInterface.register(ATTENTION, attention)
+        AttentionMaskInterface.register(ATTENTION, eager_mask)
+        model.set_attn_implementation(ATTENTION)
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor,
+    position_bias: Tensor,
+    dropout: float = 0.0,
+    **options: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """T5's attention, softmax(Q Kᵀ + bias + mask) V, for transformers' AttentionInterface. T5 does not scale Q Kᵀ.
+
+    On GPUs it is torch's scaled_dot_product_attention, which has no kernel with dropout for CPUs.
+
+    Args:
+        module: The attention layer.
+        query: Q, (B, heads, S, d).
+        key: K, (B, heads, T, d).
+        value: V, (B, heads, T, d).
+        attention_mask: The lowest number of its type where masked, else 0; (B, 1, S, T).
+        position_bias: (1, heads, S, T).
+        dropout: Probability to drop a weight.
+        **options: For scaled_dot_product_attention.
+
+    Returns:
+        The output, (B, S, heads, d), and None in place of the weights.
+    """
+    if query.device.type != "cpu" or torch.compiler.is_compiling():
+        options |= {"position_bias": position_bias, "dropout": dropout}
+        return AttentionInterface()["sdpa"](module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+    scores = (query @ key.transpose(2, 3)).to(position_bias.dtype)
+    weights = F.softmax(scores.add_(position_bias).add_(attention_mask), dim=-1)  # (B, heads, S, T)
+    output = drop(weights, dropout, module.training) @ value
+    return output.transpose(1, 2).contiguous(), None
