@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from pytorch_lightning import LightningModule
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
@@ -18,19 +17,18 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from lit_compacter.adapters.initial import load_initial_adapter, read_initial_adapter
-from lit_compacter.backbones.files import model_commit
-from lit_compacter.backbones.fused import fuse
 from lit_compacter.backbones.generation import generate_texts
-from lit_compacter.backbones.loading import fingerprint, load_backbone, load_skeleton
+from lit_compacter.backbones.loading import load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
 from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
-from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata, names_to_save, tensors
+from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata
 from lit_compacter.compat import ignore_in_ddp
 from lit_compacter.data.collate import IGNORE_INDEX, Batch
-from lit_compacter.data.options import BACKBONE
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method, name_of
-from lit_compacter.schedule import Warmup, align_with_run, make_schedule
+from lit_compacter.model import build_model
+from lit_compacter.model_options import ModelOptions
+from lit_compacter.schedule import align_with_run, make_schedule
 from lit_compacter.tasks.metrics import AnswerMetrics
 from lit_compacter.tasks.predictions import Prediction, make_predictions
 
@@ -46,53 +44,15 @@ class T5Module(LightningModule):
     Args:
         method: The fine-tuning method, which decides what is added to the model and which parameters are trained.
             Default: Compacter; for validate, test and predict, the checkpoint's method.
-        model_name: Hub name or folder of a T5 (v1.0, v1.1, Flan, mT5, UMT5, ByT5, LongT5). For validate, test and
-            predict, the default is the checkpoint's model.
-        revision: Branch, tag or full commit hash of the model on the hub. Default: the main branch; for validate, test
-            and predict, the checkpoint's commit.
-        learning_rate: Peak learning rate of AdamW. The paper uses 3e-3 for Compacter, and 3e-4 for dense adapters and
-            full fine-tuning.
-        warmup_steps: Optimizer steps over which the learning rate rises from 0, before it falls linearly to 0. A value
-            below 1 is a share of all optimizer steps, rounded up, as in transformers. The paper uses 500.
-        weight_decay: AdamW's weight decay.
-        pretrained: Load the pretrained weights. False uses random weights, as a control experiment.
-        gradient_checkpointing: Recompute the activations in the backward pass: less memory, about a third more time,
-            the same losses.
-        compile: Compile the training step's forward pass with torch.compile: the first steps take minutes, the losses
-            are the same up to rounding. Evaluation is not compiled.
-        seed: Seed of the new parameters and of dropout.
-        init_from: Folder or hub name of an exported adapter that training starts from, with a new optimizer. Its method
-            and options must be the same, its task may be another one.
+        options: The fields of `ModelOptions`.
     """
 
     strict_loading = False  # checkpoints lack the frozen backbone; `check_compatible` compares the rest
 
-    def __init__(
-        self,
-        method: Method,
-        model_name: str = BACKBONE,
-        revision: str | None = None,
-        learning_rate: PositiveFloat = 3e-3,  # type: ignore[valid-type]
-        warmup_steps: Warmup = 500,
-        weight_decay: NonNegativeFloat = 0.0,  # type: ignore[valid-type]
-        pretrained: bool = True,
-        gradient_checkpointing: bool = False,
-        compile: bool = False,
-        seed: int = 42,
-        init_from: str | None = None,
-    ) -> None:
+    def __init__(self, method: Method, **options: Any) -> None:
         super().__init__()
-        self.model_name, self.revision = model_name, revision
         self.method = method
-        # As plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
-        self.learning_rate = float(learning_rate)
-        self.warmup_steps = float(warmup_steps) if 0 < warmup_steps < 1 else int(warmup_steps)
-        self.weight_decay = float(weight_decay)
-        self.pretrained = pretrained
-        self.gradient_checkpointing = gradient_checkpointing
-        self.compile_forward = compile
-        self.seed = seed
-        self.init_from = init_from
+        self.options = ModelOptions(**options)
         self.model: T5ForConditionalGeneration | None = None
         self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
@@ -107,38 +67,28 @@ class T5Module(LightningModule):
         Raises:
             UserError: The model is not a T5, or the options do not fit it.
         """
-        self.method.check(load_skeleton(self.model_name, self.revision))
-        if self.init_from is not None:
-            read_initial_adapter(self.init_from, self.method)
+        self.method.check(load_skeleton(self.options.model_name, self.options.revision))
+        if self.options.init_from is not None:
+            read_initial_adapter(self.options.init_from, self.method)
 
     def configure_model(self) -> None:
         if self.model is not None:  # Lightning calls this before every verb
             return
-        torch.manual_seed(self.seed)
-        model = load_backbone(self.model_name, self.pretrained, self.revision)
+        torch.manual_seed(self.options.seed)
+        built = build_model(self.method, self.options)
+        model, self.backbone, self.commit = built.model, built.backbone, built.commit
         if self.tokenizer is not None:
             check_tokenizer(self.tokenizer, model.config)
-        self.commit = model_commit(self.model_name, self.revision)
-        self.backbone = {"pretrained": self.pretrained} | fingerprint(model)
-        fuse(model)
-        model.to(torch.get_default_dtype())  # float64 with 64-true; must precede the restoring of a checkpoint
-        base = tensors(model)
-        self.method.apply(model)
-        model.train()  # from_pretrained returns it in eval mode, without dropout
-        if self.gradient_checkpointing:
-            # transformers renames the method within 5.x
-            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-        names = names_to_save(model, base)
-        if self.init_from is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            load_initial_adapter(model, names, self.init_from, self.method, self.backbone)
-        self.saved_names = {f"model.{name}" for name in names}
+        if self.options.init_from is not None and self.trainer.state.fn == TrainerFn.FITTING:
+            load_initial_adapter(model, built.saved_names, self.options.init_from, self.method, self.backbone)
+        self.saved_names = {f"model.{name}" for name in built.saved_names}
         self.model = model
         # Every process builds the same frozen tensors, so only trainable parameters are communicated.
         frozen = {name for name, p in self.named_parameters(remove_duplicate=False) if not p.requires_grad}
         ignore_in_ddp(self, frozen | dict(self.named_buffers()).keys())
         # A function, not a submodule: a compiled submodule would register all parameters a second time.
         self.training_forward: Callable[..., Any] = model.__call__
-        if self.compile_forward:
+        if self.options.compile:
             torch.compiler.reset()  # clear the state of an earlier run in this process
             self.training_forward = partial(torch.compile(model, dynamic=True, options={"fallback_random": True}))
 
@@ -160,7 +110,7 @@ class T5Module(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Seed dropout by the position in the run, not by its history, so that a resumed run reproduces it.
-        place = (self.seed, self.current_epoch, batch_idx, self.global_rank)
+        place = (self.options.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def on_fit_start(self) -> None:
@@ -222,8 +172,8 @@ class T5Module(LightningModule):
             UserError: The run has no end.
         """
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trainable, lr=self.learning_rate, weight_decay=self.weight_decay)
-        schedule = make_schedule(optimizer, self.trainer, self.warmup_steps)
+        optimizer = torch.optim.AdamW(trainable, lr=self.options.learning_rate, weight_decay=self.options.weight_decay)
+        schedule = make_schedule(optimizer, self.trainer, self.options.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # Evaluation
@@ -277,7 +227,7 @@ class T5Module(LightningModule):
             "task": self.task.name,
             "inputs": self.inputs,
             "majority_target": self.majority_target,
-            "model_name": self.model_name,
+            "model_name": self.options.model_name,
             "model_commit": self.commit,
             "data_commit": self._data.commit,
             "backbone": self.backbone,
@@ -305,7 +255,7 @@ class T5Module(LightningModule):
                 stacklevel=2,
             )
         if resume:
-            set_optimizer_options(checkpoint, self.learning_rate, self.weight_decay)
+            set_optimizer_options(checkpoint, self.options.learning_rate, self.options.weight_decay)
             # Lightning saves this state, but does not pass it to loaders already created to count optimizer steps.
             states = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader")
             self._data.resumed = states[0] if states else None  # a custom loader may have none

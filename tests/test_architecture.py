@@ -16,7 +16,7 @@ FLOORS: tuple[set[str], ...] = (
     {"hub", "runtime"},
     {"backbones"},
     {"methods", "data", "checkpoints", "schedule"},
-    {"tasks"},
+    {"tasks", "model_options", "model"},
     {"adapters", "datamodule"},
     {"module"},
     {"results", "sharded_strategy"},

@@ -11,7 +11,7 @@ from tests.conftest import TINY
 
 
 def test_ddp_communicates_only_what_is_trained(tmp_path: Path) -> None:
-    module = T5Module(Compacter(reduction_factor=8), str(TINY))
+    module = T5Module(Compacter(reduction_factor=8), model_name=str(TINY))
     module.configure_model()
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:

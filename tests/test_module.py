@@ -20,7 +20,7 @@ def test_answers_are_greedy(encoder: int, decoder: int, tmp_path: Path) -> None:
     model = small_t5(num_layers=encoder, num_decoder_layers=decoder, vocab_size=len(tokenizer))
     model.generation_config.update(min_length=9, no_repeat_ngram_size=1, num_beams=4)
     model.save_pretrained(tmp_path)
-    module = T5Module(LayerNorms(), str(tmp_path))
+    module = T5Module(LayerNorms(), model_name=str(tmp_path))
     module.configure_model()
     module.tokenizer, module.max_target_length = tokenizer, 6
     module.eval()

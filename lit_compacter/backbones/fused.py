@@ -37,7 +37,7 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor,
+    attention_mask: Tensor | None,
     position_bias: Tensor,
     dropout: float = 0.0,
     **options: Any,
@@ -51,7 +51,7 @@ def attention(
         query: Q, (B, heads, S, d).
         key: K, (B, heads, T, d).
         value: V, (B, heads, T, d).
-        attention_mask: The lowest number of its type where masked, else 0; (B, 1, S, T).
+        attention_mask: The lowest number of its type where masked, else 0; (B, 1, S, T). None if nothing is masked.
         position_bias: (1, heads, S, T).
         dropout: Probability to drop a weight.
         **options: For scaled_dot_product_attention.
@@ -62,7 +62,8 @@ def attention(
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         options |= {"position_bias": position_bias, "dropout": dropout}
         return AttentionInterface()["sdpa"](module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
-    scores = (query @ key.transpose(2, 3)).to(position_bias.dtype)
-    weights = F.softmax(scores.add_(position_bias).add_(attention_mask), dim=-1)  # (B, heads, S, T)
-    output = drop(weights, dropout, module.training) @ value
+    scores = (query @ key.transpose(2, 3)).to(position_bias.dtype).add_(position_bias)  # (B, heads, S, T)
+    if attention_mask is not None:
+        scores.add_(attention_mask)
+    output = drop(F.softmax(scores, dim=-1), dropout, module.training) @ value
     return output.transpose(1, 2).contiguous(), None

@@ -5,11 +5,11 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from lit_compacter.backbones.options import BACKBONE
 from lit_compacter.cli.cli import VERBS
 from lit_compacter.cli.configs import DEFAULTS
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.request import Request
-from lit_compacter.data.options import BACKBONE
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.runtime.launch import command_name
 

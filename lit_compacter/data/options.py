@@ -6,7 +6,9 @@ from typing import Any, Literal, TypeAlias
 
 from jsonargparse.typing import PositiveInt, restricted_number_type
 
-BACKBONE = "google-t5/t5-base"  # the paper's
+from lit_compacter.backbones.options import BACKBONE
+from lit_compacter.utils.options import make_plain
+
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 LabelValue: TypeAlias = str | int | float
 
@@ -102,11 +104,7 @@ class DataOptions(InputOptions):
     """Seed of the order of training batches."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            # Plain numbers: the parser's restricted types would end up in checkpoints, which hold plain values only.
-            if isinstance(value, int) and not isinstance(value, bool):
-                setattr(self, field.name, int(value))
+        make_plain(self)
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Scaled(T5Module):
 
 class Plain(T5Module):
     def __init__(self, method: Method, model_name: str = "t5", seed: int = 42):
-        super().__init__(method, model_name, seed=seed)
+        super().__init__(method, model_name=model_name, seed=seed)
 
 
 class Fixed(GlueDataModule):
