@@ -20,8 +20,8 @@ import torch
 from rich.progress import track
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
-from benchmarks.efficiency import T5_BASE
 from benchmarks.results import environment
+from benchmarks.sizes import T5_BASE
 from lit_compacter import Compacter, add_adapter, delete_adapter, save_adapter, set_adapter, use_adapters
 from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.adapters.manager import AdapterManager

@@ -25,6 +25,9 @@ MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends o
 METHOD = "method"  # key within it: the part that is specific to the method
 LIBRARIES = ("torch", "transformers", "peft")
 MAX_DIFFERENCES = 3  # to list in a message
+# Makes glibc return large blocks to the system when they are freed. Otherwise fragmentation would be measured:
+# Intrinsic-SAID's many temporaries of a few megabytes would more than double the memory of T5-base.
+RETURN_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
 
 # Name in configs/methods/ → its name in papers.
 TITLES = {
@@ -191,11 +194,6 @@ def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None
 
 
 def run(*arguments: str) -> str:
-    """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails.
-
-    The environment variable makes glibc return large blocks to the system when they are freed. Otherwise
-    fragmentation would be measured: Intrinsic-SAID's many temporaries of a few megabytes would more than double the
-    memory of T5-base.
-    """
-    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails."""
+    env = os.environ | RETURN_FREED_MEMORY
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=env).stdout
