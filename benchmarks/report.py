@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import platform
 import statistics
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import Contestant, Outcome, Result, choose, compete
-from benchmarks.results import table
-from lit_compacter.utils.atomic import atomic_write
+from benchmarks.results import table, write
 
 MB = 2**20
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16")  # what decides how fast bf16 is
@@ -57,16 +55,10 @@ def run(
     setting = {**setting, "rounds": args.rounds, "warm_up": args.warm_up, "threads": args.threads}
     references = [reference for reference in references if reference in outcome.results]
     text = markdown(outcome.results, setting, references)
-    print(text)
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        content = as_json(name, outcome, setting, references)
-        with atomic_write(args.out / f"{name}.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-        (args.out / f"{name}.md").write_text(f"{text}\n![{name}]({name}.png)\n")
+    write(args.out, name, as_json(name, outcome, setting, references), text)
+    if args.out and outcome.results:
         ours = {contestant.name for contestant in contestants if contestant.is_ours}
-        if outcome.results:
-            draw(outcome.results, references, ours, args.out / f"{name}.png")
+        draw(outcome.results, references, ours, args.out / f"{name}.png")
     if outcome.failed or not outcome.results:
         raise SystemExit(f"not measured: {', '.join(outcome.failed) or 'anything'}; the lines above say why")
 
@@ -121,13 +113,15 @@ def markdown(results: Mapping[str, Result], setting: Mapping[str, Any], referenc
 
 def _table(results: Mapping[str, Result], part: str, references: Sequence[str]) -> str:
     over = [f"{what} / {reference}" for reference in references for what in ("median", "minimum", "memory")]
-    header = (part, "trained", "median, s", "quartiles, s", "minimum, s", "peak memory, MB", *over)
+    has_counts = any("trained" in result.about for result in results.values())
+    header = (part, *["trained"] * has_counts, "median, s", "quartiles, s", "minimum, s", "peak memory, MB", *over)
     rows = []
     for name, result in results.items():
         if part not in result.seconds:
             continue
         times = Times.of(result.seconds[part])
-        cells = [name, f"{result.about.get('trained', 0):,}", f"{times.median:.3f}"]
+        counts = [f"{result.about['trained']:,}" if "trained" in result.about else ""] * has_counts
+        cells = [name, *counts, f"{times.median:.3f}"]
         cells += [f"{times.lower_quartile:.3f}–{times.upper_quartile:.3f}", f"{times.minimum:.3f}"]
         cells.append(f"{result.peak_bytes / MB:,.0f}")
         for reference in references:

@@ -187,6 +187,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def write(out: Path | None, name: str, content: Mapping[str, Any], text: str) -> None:
+    """Print the text, and write it to NAME.md and the content to NAME.json in the folder `out`, if it is given."""
+    print(text)
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    (out / f"{name}.md").write_text(text)
+
+
 def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None:
     """Exit with an error if a method could not be measured."""
     if missing := [name for name in names if name not in results]:
