@@ -81,6 +81,10 @@ class Result:
             self.seconds.setdefault(part, []).append(seconds)
 
 
+class WorkerError(Exception):
+    """A worker has ended by itself; the message is one line."""
+
+
 @dataclass
 class Outcome:
     """The results of those that finished, and why others did not, by contestant."""
@@ -89,9 +93,14 @@ class Outcome:
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    def fail(self, name: str, error: WorkerError) -> None:
+        self.failed[name] = str(error)
+        self.results.pop(name, None)
+        print(f"{name} failed: {error}")
 
-class WorkerError(Exception):
-    """A worker has ended by itself; the message is one line."""
+    def leave_out(self, name: str, reason: str) -> None:
+        self.left_out[name] = reason
+        print(f"{name} is left out: {reason}")
 
 
 class Worker:
@@ -171,35 +180,27 @@ def compete(contestants: Sequence[Contestant], rounds: int, warm_up: int, thread
         threads: How many each computes with.
         peers: Folder of the peers' environments.
     """
-    outcome = Outcome()
-    workers: dict[str, Worker] = {}
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as logs, Progress(transient=True) as progress:
-
-        def fail(name: str, error: WorkerError) -> None:
-            outcome.failed[name] = str(error)
-            outcome.results.pop(name, None)
-            workers.pop(name, None)
-            progress.console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
-
-        for number, contestant in enumerate(progress.track(contestants, description="starting")):
-            name, log = contestant.name, Path(logs) / str(number)
+    outcome, workers = Outcome(), dict[str, Worker]()
+    bar = Progress(transient=True, disable=not sys.stdout.isatty())
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as logs, bar:
+        for number, contestant in enumerate(bar.track(contestants, description="starting")):
+            name = contestant.name
             if missing := contestant.missing(peers):
-                outcome.left_out[name] = missing
-                progress.console.print(f"{name} is left out: {missing}", markup=False, soft_wrap=True)
+                outcome.leave_out(name, missing)
                 continue
             try:
-                workers[name] = worker = Worker(contestant, contestant.python(peers), threads, log)
+                worker = Worker(contestant, contestant.python(peers), threads, Path(logs) / str(number))
             except WorkerError as error:
-                fail(name, error)
+                outcome.fail(name, error)
                 continue
             stack.callback(worker.close)
-            outcome.results[name] = Result(worker.about)
-        for round_ in progress.track(range(warm_up + rounds), description="measuring"):
-            for name in rotated(list(workers), round_):
+            workers[name], outcome.results[name] = worker, Result(worker.about)
+        for round_ in bar.track(range(warm_up + rounds), description="measuring"):
+            for name in rotated(list(outcome.results), round_):
                 try:
                     outcome.results[name].add(workers[name].work(), is_timed=round_ >= warm_up)
                 except WorkerError as error:
-                    fail(name, error)
+                    outcome.fail(name, error)
     return outcome
 
 
@@ -210,14 +211,16 @@ def rotated(names: Sequence[str], round_: int) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser, rounds: int, warm_up: int = 1) -> None:
-    """Add the options that the comparisons share."""
+    """Add the options of `compete`."""
     parser.add_argument("--out", type=Path, help="folder for the results; default: they are only printed")
     parser.add_argument("--rounds", type=int, default=rounds, help="timed rounds")
     parser.add_argument("--warm_up", type=int, default=warm_up, help="rounds before them")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of each contestant")
-    parser.add_argument(
-        "--contestants", nargs="+", metavar="NAME", help="default: all; those not installed are left out"
-    )
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose who takes part."""
+    parser.add_argument("--contestants", nargs="+", metavar="NAME", help="default: all that are installed")
     parser.add_argument("--peers", type=Path, default=PEERS, help="folder of the environments that bench-peers makes")
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.compare import Contestant, add_arguments
+from benchmarks.compare import Contestant, add_arguments, add_choice
 from benchmarks.sizes import SIZES
 from benchmarks.workers.data import add_data_arguments, write_model, write_rows
 
@@ -29,6 +29,7 @@ def contestants(args: argparse.Namespace, model: Path, data_dir: Path) -> list[C
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=5)
+    add_choice(parser)
     add_data_arguments(parser)
     parser.add_argument("--size", choices=SIZES, default="base", help="of the T5")
     parser.add_argument("--rows", type=int, default=277, help="first rows of dev.tsv; 277 are all")

@@ -46,7 +46,7 @@ def run(
         contestants: Those to choose from.
         setting: What all contestants do, for the JSON and the table's head.
         references: Contestants that the others are divided by.
-        args: The options of `compare.add_arguments`, and `contestants`, the chosen names.
+        args: The options of `compare.add_arguments` and `compare.add_choice`.
 
     Raises:
         SystemExit: A contestant failed, or none is left.
@@ -84,6 +84,8 @@ def ratios(results: Mapping[str, Result], name: str, reference: str) -> dict[str
     one, other = results[name], results[reference]
     found: dict[str, dict[str, float]] = {}
     for part, seconds in one.seconds.items():
+        if part not in other.seconds:
+            continue
         mine, theirs = Times.of(seconds), Times.of(other.seconds[part])
         found[part] = {"of_minima": mine.minimum / theirs.minimum, "of_medians": mine.median / theirs.median}
     return found | {"peak_bytes": {"ratio": one.peak_bytes / other.peak_bytes}}

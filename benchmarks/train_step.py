@@ -7,7 +7,7 @@ their own versions of libraries take part after `make bench-peers`.
 import argparse
 
 from benchmarks import report
-from benchmarks.compare import Contestant, add_arguments
+from benchmarks.compare import Contestant, add_arguments, add_choice
 from benchmarks.sizes import SIZES
 from benchmarks.workers.step import OURS, TARGET_TOKENS
 
@@ -35,6 +35,7 @@ def contestants(args: argparse.Namespace) -> list[Contestant]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser, rounds=10, warm_up=2)
+    add_choice(parser)
     parser.add_argument("--size", choices=SIZES, default="base", help="of the T5")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--length", type=int, default=128, help="source tokens")

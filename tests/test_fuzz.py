@@ -201,7 +201,9 @@ def test_newly_damaged_model_headers(damage: Damage, backbone: bytes, folder: Pa
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**31), 2**31) | st.floats() | st.text(max_size=8)
 NUMBERS = st.sampled_from([0, -1, 1, 3, 1.5, -0.5, 1e30, float("nan"), float("inf"), "1e-3"])
-WORDS = st.sampled_from(["", "auto", "last", "best", "/dev/null/nowhere", "../..", "\0", "a" * 300, "${x}", "%s", "{premise}"])
+WORDS = st.sampled_from(
+    ["", "auto", "last", "best", "/dev/null/nowhere", "../..", "\0", "a" * 300, "${x}", "%s", "{premise}"]
+)
 CLASSES = st.sampled_from(
     [
         {"class_path": "x"},

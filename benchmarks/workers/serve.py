@@ -1,7 +1,7 @@
 """A worker's side of benchmarks/compare.py: for each line on stdin one unit of work and one line of JSON.
 
-Workers also run in peers' environments, where this package's dependencies are absent: torch and the standard library
-must do.
+Workers also run in peers' environments, where the package's dependencies are absent: torch and the standard library
+must do. The parent imports it too, and needs no torch.
 """
 
 import json
@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-import torch
-
 ANSWERS = "BENCHMARK_ANSWERS"  # number of the file descriptor for answers; whatever is printed goes to the log
 THREADS = "BENCHMARK_THREADS"
 LIBRARIES = ("torch", "transformers", "pytorch-lightning", "peft", "adapters", "opendelta")
@@ -22,6 +20,8 @@ LIBRARIES = ("torch", "transformers", "pytorch-lightning", "peft", "adapters", "
 
 def set_threads() -> None:
     """Compute with as many threads as the parent asks for, and from the same seed as the other workers."""
+    import torch
+
     torch.set_num_threads(int(os.environ[THREADS]))
     torch.manual_seed(0)
 
@@ -63,6 +63,8 @@ def peak_memory(device: str) -> int:
     On Linux the kernel's own counter is read: `ru_maxrss` begins with the memory of the process that started this one.
     """
     if device == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated()
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

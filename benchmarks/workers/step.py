@@ -18,16 +18,19 @@ LEARNING_RATE = 3e-3
 TARGET_TOKENS = 2  # a label of GLUE and the end token
 
 
-def make(kind: str, size: str, is_autocast: bool) -> tuple[Any, Callable[[dict[str, Tensor]], Tensor], bool]:
+def make(kind: str, args: argparse.Namespace) -> tuple[Any, Callable[[dict[str, Tensor]], Tensor], bool]:
     """The model, a function from a batch to its loss, and whether it runs under bf16 autocast."""
-    if kind.startswith(OURS):
-        from benchmarks import ours  # its imports are absent in peers' environments
+    if not kind.startswith(OURS):
+        model = make_peer(kind, args.size)
+        return model, lambda batch: model(**batch).loss, args.bf16
+    from benchmarks import ours  # its imports are absent in peers' environments
 
-        mode = kind.removeprefix(OURS)
-        module = ours.make_module(size, mode)
-        return module.model, partial(ours.training_loss, module), ours.is_autocast(mode)
-    model = make_peer(kind, size)
-    return model, lambda batch: model(**batch).loss, is_autocast
+    mode = kind.removeprefix(OURS)
+    if args.adapters:
+        model = ours.make_with_adapters(args.size, args.adapters)
+        return model, partial(ours.training_loss, model, model), ours.is_autocast(mode)
+    module = ours.make_module(args.size, mode)
+    return module.model, partial(ours.training_loss, module.model, module.training_forward), ours.is_autocast(mode)
 
 
 def random_batch(vocab_size: int, batch_size: int, length: int, device: str) -> dict[str, Tensor]:
@@ -48,9 +51,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1, help="of a unit of work; its seconds are their mean")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--bf16", action="store_true", help="under bf16 autocast; for ours, the mode says it")
+    parser.add_argument("--adapters", type=int, default=0, help="of ours: how many the model holds; one is trained")
     args = parser.parse_args()
     set_threads()
-    model, loss_of, is_autocast = make(args.kind, args.size, args.bf16)
+    model, loss_of, is_autocast = make(args.kind, args)
     model.to(args.device).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE)
@@ -68,7 +72,10 @@ def main() -> None:
             torch.cuda.synchronize()
         return {"step": (time.perf_counter() - started) / args.steps}
 
-    serve(unit, args.device, trained=sum(parameter.numel() for parameter in trained))
+    counts = {
+        name: sum(p.numel() for p in which) for name, which in (("trained", trained), ("all", model.parameters()))
+    }
+    serve(unit, args.device, **counts)
 
 
 if __name__ == "__main__":
