@@ -1,6 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS ?= constraints.txt
+# For make bench: GLUE's folder, and a folder with a T5's tokenizer.
+DATA ?= data/demo
+TOKENIZER ?= data/tiny-t5
 
 .PHONY: help install demo test test-fast lint soak bench bench-peers wheel backbone clean
 
@@ -33,9 +36,13 @@ lint: $(BIN)/installed  ## ruff and mypy
 soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak
 
-bench: $(BIN)/installed  ## speed and memory in short: one adapter, a training step against peers, evaluation, start, files
+bench: $(BIN)/installed  ## speed and memory in short, against peers if they are installed; build/benchmarks/ has tables and charts
 	$(BIN)/python -m benchmarks.layer
 	$(BIN)/python -m benchmarks.train_step --rounds 3 --warm_up 1 --out build/benchmarks
+	$(BIN)/python -m benchmarks.evaluate --rounds 2 --rows 64 --data_dir $(DATA) --tokenizer $(TOKENIZER) --out build/benchmarks
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.checkpoint --methods compacter --tokenizer $(TOKENIZER) --out build/benchmarks
+	$(BIN)/python -m benchmarks.padding --tasks rte --data_dir $(DATA) --model_name $(TOKENIZER) --out build/benchmarks
 
 bench-peers: build/peers/adapters/installed build/peers/opendelta/installed  ## environments of peers for the benchmarks
 
