@@ -66,9 +66,9 @@ class Result:
     """What was measured of a contestant.
 
     Attributes:
-        about: What the worker said of itself: versions of libraries, trained parameters.
+        about: What the worker said of itself: versions of libraries, trained parameters, peak memory of its start.
         seconds: Part of the work → seconds of each timed round.
-        peak_bytes: Peak memory, from the worker's start on.
+        peak_bytes: Peak memory while it worked, all rounds.
     """
 
     about: dict[str, Any]

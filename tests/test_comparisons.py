@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import checkpoint, epoch, evaluate, growth, padding, report, train_step
 from benchmarks.compare import Contestant, Result, choose, compete
+from benchmarks.workers import serve
 from benchmarks.workers.data import tokenized_rows, write_rows
 from tests.conftest import DEMO, TINY
 
@@ -32,7 +33,18 @@ def test_contestants_take_turns(tmp_path: Path) -> None:
     }
     result = outcome.results["a"]
     assert result.about["trained"] == 1 and {"python", "torch"} <= result.about["versions"].keys()
-    assert 2**20 < result.peak_bytes < 2**30
+    assert 2**20 < result.peak_bytes < 2**30 and 2**20 < result.about["start_peak_bytes"] < 2**30
+
+
+def test_peak_memory_is_that_of_the_work() -> None:
+    serve.forget_peak("cpu")
+    before = serve.peak_memory("cpu")
+    block = bytearray(2**26)
+    block[:: 2**10] = bytes(len(block) // 2**10)
+    assert serve.peak_memory("cpu") > before + 2**25
+    del block
+    serve.forget_peak("cpu")
+    assert serve.peak_memory("cpu") < before + 2**25
 
 
 def test_one_that_dies_or_is_missing_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ Workers also run in peers' environments, where the package's dependencies are ab
 must do. The parent imports it too, and needs no torch.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -15,7 +16,7 @@ from typing import Any
 
 ANSWERS = "BENCHMARK_ANSWERS"  # number of the file descriptor for answers; whatever is printed goes to the log
 THREADS = "BENCHMARK_THREADS"
-LIBRARIES = ("torch", "transformers", "pytorch-lightning", "peft", "adapters", "opendelta")
+LIBRARIES = ("lit-compacter", "torch", "transformers", "pytorch-lightning", "peft", "adapters", "opendelta")
 
 
 def set_threads() -> None:
@@ -31,7 +32,7 @@ def serve(unit: Callable[[], Mapping[str, float]], device: str = "cpu", **about:
 
     Args:
         unit: Does one unit of work. Returns part → seconds.
-        device: cpu or cuda, whose peak memory is reported.
+        device: cpu or cuda, whose peak memory is reported: that of the start once, and that of the work after it.
         about: What else to report once, such as the number of trained parameters.
     """
     with os.fdopen(int(os.environ[ANSWERS]), "w", encoding="utf-8") as answers:
@@ -40,7 +41,9 @@ def serve(unit: Callable[[], Mapping[str, float]], device: str = "cpu", **about:
             answers.write(json.dumps(values) + "\n")
             answers.flush()
 
-        answer({"versions": versions()} | about)
+        machine = gpu() if device == "cuda" else {}
+        answer({"versions": versions(), "start_peak_bytes": peak_memory(device)} | machine | about)
+        forget_peak(device)
         for _ in sys.stdin:
             seconds = dict(unit())
             answer({"seconds": seconds, "peak_bytes": peak_memory(device)})
@@ -57,6 +60,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | installed
 
 
+def gpu() -> dict[str, str]:
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name()}
+
+
 def peak_memory(device: str) -> int:
     """Peak memory in bytes: of the GPU's allocator, or, on CPU, the resident memory of this process.
 
@@ -70,3 +79,14 @@ def peak_memory(device: str) -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
     with open("/proc/self/status", encoding="ascii") as status:
         return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+
+
+def forget_peak(device: str) -> None:
+    """Let `peak_memory` begin anew. Random weights take more memory while they are drawn than while they are used."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+    elif sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")  # some kernels lack it: then the start counts, too
