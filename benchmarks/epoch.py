@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.compare import Contestant, add_arguments, add_choice
+from benchmarks.ours import MODES
 from benchmarks.sizes import SIZES
 from benchmarks.workers.data import add_data_arguments, write_model, write_rows
 
@@ -23,9 +24,7 @@ def contestants(args: argparse.Namespace, model: Path, data_dir: Path) -> list[C
     theirs = [f"--size={args.size}", *common]
     return [
         Contestant(FLOOR, peers, ["floor", *theirs], package="accelerate"),
-        Contestant("ours fp32", mine, ["fp32", *common], is_ours=True),
-        Contestant("ours bf16-mixed", mine, ["bf16-mixed", *common], is_ours=True),
-        Contestant("ours bf16 backbone", mine, ["bf16-backbone", *common], is_ours=True),
+        *(Contestant(f"ours {mode}", mine, [mode, *common], is_ours=True) for mode in MODES),
         Contestant(ADAPTERHUB, peers, ["adapterhub", *theirs], peer="adapters"),
         Contestant("AdapterHub bf16", peers, ["adapterhub", "--bf16", *theirs], peer="adapters"),
         Contestant("PEFT LoRA", peers, ["lora", *theirs], package="peft"),

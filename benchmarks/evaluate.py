@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.compare import Contestant, add_arguments, add_choice
+from benchmarks.ours import MODES
 from benchmarks.sizes import SIZES
 from benchmarks.workers.data import add_data_arguments, write_model, write_rows
 
@@ -20,10 +21,11 @@ def contestants(args: argparse.Namespace, model: Path, data_dir: Path) -> list[C
     """Ours in each mode, and what they are compared with."""
     module, common = "benchmarks.workers.evaluate", [f"--size={args.size}", f"--batch_size={args.batch_size}"]
     common += [f"--model={model}", f"--data_dir={data_dir}"]
-    found = [Contestant(BARE, module, ["bare", *common])]
-    for mode, name in {"fp32": "fp32", "bf16-mixed": "bf16-mixed", "bf16-backbone": "bf16 backbone"}.items():
-        found.append(Contestant(f"ours {name}", module, ["compacter", f"--mode={mode}", *common], is_ours=True))
-    return [*found, Contestant(HUGGING_FACE, module, ["hugging-face", *common])]
+    return [
+        Contestant(BARE, module, ["bare", *common]),
+        *(Contestant(f"ours {mode}", module, ["compacter", f"--mode={mode}", *common], is_ours=True) for mode in MODES),
+        Contestant(HUGGING_FACE, module, ["hugging-face", *common]),
+    ]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from lit_compacter.methods import Compacter, Method
 from lit_compacter.module import T5Module
 
 # Mode → `trainer.precision`, and whether frozen weights are held in bfloat16.
-MODES = {"fp32": ("32-true", False), "bf16-mixed": ("bf16-mixed", False), "bf16-backbone": ("bf16-mixed", True)}
+MODES = {"fp32": ("32-true", False), "bf16-mixed": ("bf16-mixed", False), "bf16 backbone": ("bf16-mixed", True)}
 PROBE = "probe"
 
 

@@ -8,6 +8,7 @@ import argparse
 
 from benchmarks import report
 from benchmarks.compare import Contestant, add_arguments, add_choice
+from benchmarks.ours import MODES
 from benchmarks.sizes import SIZES
 from benchmarks.workers.step import OURS, TARGET_TOKENS
 
@@ -18,15 +19,12 @@ OPTIONS = ("size", "batch_size", "length", "steps", "device")
 def contestants(args: argparse.Namespace) -> list[Contestant]:
     """Everyone who can take part."""
     module, common = "benchmarks.workers.step", [f"--{name}={getattr(args, name)}" for name in OPTIONS]
-    bf16 = [*common, "--bf16"]
     return [
         Contestant(FLOOR, module, ["floor", *common]),
         Contestant("full", module, ["full", *common]),
-        Contestant("ours fp32", module, [f"{OURS}fp32", *common], is_ours=True),
-        Contestant("ours bf16-mixed", module, [f"{OURS}bf16-mixed", *common], is_ours=True),
-        Contestant("ours bf16 backbone", module, [f"{OURS}bf16-backbone", *common], is_ours=True),
+        *(Contestant(f"ours {mode}", module, [f"{OURS}{mode}", *common], is_ours=True) for mode in MODES),
         Contestant(ADAPTERHUB, module, ["adapterhub", *common], peer="adapters"),
-        Contestant("AdapterHub bf16 autocast", module, ["adapterhub", *bf16], peer="adapters"),
+        Contestant("AdapterHub bf16 autocast", module, ["adapterhub", "--bf16", *common], peer="adapters"),
         Contestant("PEFT LoRA", module, ["lora", *common], package="peft"),
         Contestant("OpenDelta", module, ["opendelta", *common], peer="opendelta"),
     ]

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with a config and a tokenizer")
     args = parser.parse_args()
     set_threads()
-    runs = args.data_dir / f"runs-{args.mode}"
+    runs = args.data_dir / args.mode
     options = ["--config", "rte.yaml", "--config", "methods/compacter.yaml", "--config", "trainer/cpu.yaml"]
     options += ["--model.model_name", str(args.model), "--model.pretrained", "false", "--model.warmup_steps", "0"]
     options += ["--data.data_dir", str(args.data_dir), "--data.split", "official", "--data.cache_dir", str(runs)]
