@@ -1,8 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CONSTRAINTS ?= constraints.txt
+# For make bench: GLUE's folder, and a folder with a T5's tokenizer.
+DATA ?= data/demo
+TOKENIZER ?= data/tiny-t5
 
-.PHONY: help install demo test test-fast lint soak bench wheel backbone clean
+.PHONY: help install demo test test-fast lint soak bench bench-peers wheel backbone clean
 
 help:      ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -33,9 +36,26 @@ lint: $(BIN)/installed  ## ruff and mypy
 soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak
 
-bench: $(BIN)/installed  ## time of one adapter, thin and materialized; peak memory of evaluation
+bench: $(BIN)/installed  ## speed and memory in short, against peers if they are installed; build/benchmarks/ has tables and charts
 	$(BIN)/python -m benchmarks.layer
-	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.train_step --rounds 3 --warm_up 1 --out build/benchmarks
+	$(BIN)/python -m benchmarks.evaluate --rounds 2 --rows 64 --data_dir $(DATA) --tokenizer $(TOKENIZER) --out build/benchmarks
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.checkpoint --methods compacter --tokenizer $(TOKENIZER) --out build/benchmarks
+	$(BIN)/python -m benchmarks.padding --tasks rte --data_dir $(DATA) --model_name $(TOKENIZER) --out build/benchmarks
+
+bench-peers: build/peers/adapters/installed build/peers/opendelta/installed  ## environments of peers for the benchmarks
+
+build/peers/%/installed: benchmarks/peers/%.txt
+	$(PYTHON) -m venv build/peers/$*
+	build/peers/$*/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+build/peers/opendelta/installed: benchmarks/peers/opendelta.txt
+	$(PYTHON) -m venv build/peers/opendelta
+	build/peers/opendelta/bin/python -m pip install --quiet --requirement $<
+	build/peers/opendelta/bin/python -m pip install --quiet --no-deps opendelta==0.3.2
+	touch $@
 
 wheel: $(BIN)/installed  ## build the wheel, install it in a new environment and run the demo from an empty folder
 	rm -rf build/wheel build/installed build/empty

@@ -20,25 +20,11 @@ import torch
 from rich.progress import track
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
-from benchmarks.efficiency import T5_BASE
+from benchmarks.ours import PROBE, add_random_adapters
 from benchmarks.results import environment
-from lit_compacter import Compacter, add_adapter, delete_adapter, save_adapter, set_adapter, use_adapters
-from lit_compacter.adapters.config import AdapterConfig
-from lit_compacter.adapters.manager import AdapterManager
+from benchmarks.sizes import T5_BASE
+from lit_compacter import Compacter, delete_adapter, save_adapter, set_adapter, use_adapters
 from lit_compacter.utils.atomic import atomic_write
-
-PROBE = "probe"
-
-
-def add_random_adapters(model: T5ForConditionalGeneration, count: int, method: Compacter) -> None:
-    """Add adapters named 0, 1, …, which are not trained, with random values."""
-    add_adapter(model, method, PROBE)
-    manager = AdapterManager.of(model)
-    state = manager.state(PROBE)
-    for number in range(count):
-        values = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in state.items()}
-        manager.add(str(number), AdapterConfig(method), values, is_trainable=False)
-    delete_adapter(model, PROBE)
 
 
 def resident_bytes() -> int:

@@ -9,7 +9,6 @@ measures only what is missing. If options, versions or the machine differ, it re
 import argparse
 import dataclasses
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -39,11 +38,12 @@ from benchmarks.results import (
     stop_if_missing,
     table,
 )
+from benchmarks.sizes import T5_BASE
+from benchmarks.workers.serve import peak_memory
 from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.checkpoints.format import names_to_save, tensors
 from lit_compacter.cli.configs import load_method
 
-T5_BASE = {"vocab_size": 32_128, "d_model": 768, "d_kv": 64, "d_ff": 3072, "num_layers": 12, "num_heads": 12}
 REFERENCE = "full"
 RELATIVE = ("memory_mb", "seconds")
 
@@ -80,7 +80,7 @@ def measure(name: str, options: argparse.Namespace) -> Result:
         "trained": count,
         "percent": 100 * count / whole,
         "checkpoint_bytes": checkpoint_bytes(model, saved),
-        "memory_mb": round(peak_memory(device) / 2**20),
+        "memory_mb": round(peak_memory(device.type) / 2**20),
         "seconds": round(statistics.median(seconds[1:]), 4),
     }
 
@@ -106,13 +106,6 @@ def checkpoint_bytes(model: torch.nn.Module, saved: set[str]) -> int:
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
         save_file(state, file.name)
         return Path(file.name).stat().st_size
-
-
-def peak_memory(device: torch.device) -> int:
-    """Peak memory in bytes: of the GPU's allocator, or, on CPU, the resident memory of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def measured_with(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -25,6 +25,9 @@ MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends o
 METHOD = "method"  # key within it: the part that is specific to the method
 LIBRARIES = ("torch", "transformers", "peft")
 MAX_DIFFERENCES = 3  # to list in a message
+# Makes glibc return large blocks to the system when they are freed. Otherwise fragmentation would be measured:
+# Intrinsic-SAID's many temporaries of a few megabytes would more than double the memory of T5-base.
+RETURN_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
 
 # Name in configs/methods/ → its name in papers.
 TITLES = {
@@ -184,6 +187,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def write(out: Path | None, name: str, content: Mapping[str, Any], text: str) -> None:
+    """Print the text, and write it to NAME.md and the content to NAME.json in the folder `out`, if it is given."""
+    print(text)
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(out / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    (out / f"{name}.md").write_text(text)
+
+
 def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None:
     """Exit with an error if a method could not be measured."""
     if missing := [name for name in names if name not in results]:
@@ -191,11 +205,6 @@ def stop_if_missing(results: Mapping[str, Result], names: Iterable[str]) -> None
 
 
 def run(*arguments: str) -> str:
-    """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails.
-
-    The environment variable makes glibc return large blocks to the system when they are freed. Otherwise
-    fragmentation would be measured: Intrinsic-SAID's many temporaries of a few megabytes would more than double the
-    memory of T5-base.
-    """
-    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    """Run Python in a new process and return what it prints. Raises CalledProcessError if it fails."""
+    env = os.environ | RETURN_FREED_MEMORY
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, env=env).stdout

@@ -13,7 +13,7 @@ from transformers import (
     UMT5Config,
 )
 
-from benchmarks.efficiency import T5_BASE
+from benchmarks.sizes import T5_BASE
 from lit_compacter.backbones.t5 import untie
 
 SIZES = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
