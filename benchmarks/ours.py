@@ -18,8 +18,12 @@ from lit_compacter.data.collate import IGNORE_INDEX
 from lit_compacter.methods import Compacter, Method
 from lit_compacter.module import T5Module
 
-# Mode → `trainer.precision`, and whether frozen weights are held in bfloat16.
-MODES = {"fp32": ("32-true", False), "bf16-mixed": ("bf16-mixed", False), "bf16 backbone": ("bf16-mixed", True)}
+# Mode → options of the command line.
+MODES = {
+    "fp32": {},
+    "bf16-mixed": {"trainer.precision": "bf16-mixed"},
+    "bf16 backbone": {"model.backbone_dtype": "bfloat16"},
+}
 PROBE = "probe"
 
 
@@ -31,31 +35,24 @@ def make_module(size: str, mode: str = "fp32", method: Method | None = None) -> 
         mode: A key of `MODES`.
         method: Default: Compacter.
     """
+    options: dict[str, Any] = {
+        name.removeprefix("model."): value for name, value in MODES[mode].items() if name.startswith("model.")
+    }
     with TemporaryDirectory() as folder:
         t5_config(size).save_pretrained(folder)
-        module = T5Module(method or Compacter(), folder, pretrained=False)
+        module = T5Module(method or Compacter(), model_name=folder, pretrained=False, **options)
         module.configure_model()
-    hold_frozen_weights(module, mode)
     return module
-
-
-def hold_frozen_weights(module: T5Module, mode: str) -> None:
-    """Hold the frozen weights in the mode's precision."""
-    # BACKBONE DTYPE: once T5Module has the option, pass it in `make_module` and `cli_options` instead.
-    if MODES[mode][1]:
-        for parameter in module.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def cli_options(mode: str) -> list[str]:
     """The options of the command line for a mode."""
-    return ["--trainer.precision", MODES[mode][0]]
+    return [f"--{name}={value}" for name, value in MODES[mode].items()]
 
 
 def is_autocast(mode: str) -> bool:
     """Whether steps run under bf16 autocast."""
-    return MODES[mode][0] == "bf16-mixed"
+    return mode != "fp32"
 
 
 def make_with_adapters(size: str, count: int) -> T5ForConditionalGeneration:

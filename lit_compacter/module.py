@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 
 from lit_compacter.adapters.initial import load_initial_adapter, read_initial_adapter
-from lit_compacter.backbones.generation import generate_texts
+from lit_compacter.backbones.generation import generate_texts, rank_texts
 from lit_compacter.backbones.loading import load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
 from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
@@ -29,6 +29,7 @@ from lit_compacter.methods import Method, name_of
 from lit_compacter.model import build_model
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.schedule import align_with_run, make_schedule
+from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.metrics import AnswerMetrics
 from lit_compacter.tasks.predictions import Prediction, make_predictions
 
@@ -97,6 +98,10 @@ class T5Module(LightningModule):
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
         self.inputs = data.options.inputs
         self.metrics = AnswerMetrics(self.task.answer, self.task.metrics)
+        if self.options.evaluate == "rank" and not isinstance(self.task.answer, Labels):
+            raise UserError(
+                f"model.evaluate is rank, and the answers of task {self.task.name} are no labels; use generate"
+            )
         if stage == "fit":
             self.majority_target = data.majority_target
         if str(self.trainer.precision).startswith("16"):
@@ -123,7 +128,8 @@ class T5Module(LightningModule):
             )
 
     def on_train_start(self) -> None:
-        self.num_tokens = torch.tensor(0.0, device=self.device)  # target tokens of all processes since the last step
+        self.totals = torch.zeros(2, device=self.device)  # loss and target tokens of this rank since the last step
+        self.is_finite = torch.tensor(True, device=self.device)  # whether all gradients have been
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         align_with_run(schedule, self.trainer, self._data.num_trained_batches(self.current_epoch))
@@ -132,38 +138,54 @@ class T5Module(LightningModule):
         """Return Σ −log p over the target tokens of this rank's batch; `on_before_optimizer_step` makes it a mean."""
         assert self.model is not None
         labels = batch["labels"]  # (B, T)
-        logits = self.training_forward(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
-            use_cache=False,
-        ).logits  # (B, T, V)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-        local = torch.stack([loss.detach().float(), (labels != IGNORE_INDEX).sum()])
-        total, num_tokens = self.trainer.strategy.reduce(local, reduce_op="sum")
-        self.num_tokens += num_tokens
-        self.log("train/loss", total / num_tokens, prog_bar=True, batch_size=len(labels))
-        self.log(LEARNING_RATE, self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=len(labels))
+        with self._autocast():
+            logits = self.training_forward(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
+                use_cache=False,
+            ).logits  # (B, T, V)
+        logits = logits.flatten(0, 1).float()
+        loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
+        self.totals += torch.stack([loss.detach(), (labels != IGNORE_INDEX).sum()])
         return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradient by the target tokens of the global batch, however the batch is split.
 
+        Nothing here waits for a GPU.
+
         Raises:
-            UserError: The gradient is not finite. The parameters have not been updated with it.
+            UserError: On a CPU: the gradient is not finite. The parameters have not been updated with it.
         """
+        if torch.distributed.is_initialized():
+            torch.distributed.all_reduce(self.totals)
+        loss, num_tokens = self.totals
+        self.log("train/loss", loss / num_tokens, prog_bar=True, batch_size=1)
+        self.log(LEARNING_RATE, optimizer.param_groups[0]["lr"], batch_size=1)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        scale = self.trainer.world_size / self.num_tokens  # the strategy has averaged over the processes
+        scale = self.trainer.world_size / num_tokens  # the strategy has averaged over the processes
         for gradient in gradients:
             gradient.mul_(scale)
-        self.num_tokens.zero_()
+        self.totals.zero_()
         if getattr(self.trainer.precision_plugin, "scaler", None):  # the fp16 scaler skips such a step
             return
-        if not torch.nn.utils.get_total_norm(gradients).isfinite():
+        self.is_finite &= torch.nn.utils.get_total_norm(gradients).isfinite()
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # steps at which the loggers wait too
+        if self.device.type == "cpu" or self.global_step % every == 0:
+            self.check_finite()
+
+    def check_finite(self) -> None:
+        """Raise UserError if a gradient was not finite. Called before a checkpoint is written, too."""
+        if not self.is_finite:
             raise UserError(
                 f"training diverged: the gradient of optimizer step {self.global_step + 1} is not finite; the "
                 "checkpoints were written before that. Lower --model.learning_rate"
             )
+
+    def _autocast(self) -> torch.autocast:
+        """Compute in bfloat16 if the frozen weights are not in float32, whatever the trainer's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.backbone_dtype == "bfloat16")
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW; its learning rate rises linearly over the warm-up and falls linearly to 0 at the run's end.
@@ -178,14 +200,18 @@ class T5Module(LightningModule):
 
     # Evaluation
 
-    def generate(self, batch: Batch) -> list[str]:
-        """Greedily decoded answers."""
+    def answer(self, batch: Batch) -> list[str]:
+        """An answer for each input: greedily decoded, or the likeliest label (`model.evaluate`)."""
         assert self.model is not None and self.tokenizer is not None
-        inputs = batch["input_ids"], batch["attention_mask"]
-        return generate_texts(self.model, self.tokenizer, *inputs, self.max_target_length, self.synced_generate)
+        inputs = self.model, self.tokenizer, batch["input_ids"], batch["attention_mask"]
+        with self._autocast():
+            if self.options.evaluate == "rank":
+                assert isinstance(self.task.answer, Labels)
+                return rank_texts(*inputs, self.task.answer.targets)
+            return generate_texts(*inputs, self.max_target_length, self.synced_generate)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.metrics.update(self.generate(batch), batch["targets"], batch["group"], batch["row"])
+        self.metrics.update(self.answer(batch), batch["targets"], batch["group"], batch["row"])
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -210,7 +236,7 @@ class T5Module(LightningModule):
         self.metrics.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        return make_predictions(self.task.answer, batch, self.generate(batch))
+        return make_predictions(self.task.answer, batch, self.answer(batch))
 
     # Checkpoints
 
@@ -234,6 +260,8 @@ class T5Module(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.trainer.training:
+            self.check_finite()
         checkpoint[METADATA_KEY] = self.checkpoint_metadata()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -73,8 +73,10 @@ def test_the_papers_recipe_is_the_default() -> None:
         "warmup_steps": 500,
         "weight_decay": 0.0,
         "pretrained": True,
+        "backbone_dtype": "float32",
         "gradient_checkpointing": False,
         "compile": False,
+        "evaluate": "generate",
         "seed": 42,
     }
     assert config["data"]["batch_size"] == 100 and config["data"]["max_source_length"] == 128

@@ -7,7 +7,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from lit_compacter.methods import LayerNorms
+from lit_compacter.backbones.generation import rank_texts
+from lit_compacter.cli.main import main
+from lit_compacter.methods import Compacter, LayerNorms
 from lit_compacter.module import T5Module
 from tests.conftest import TINY
 from tests.models import small_t5
@@ -31,4 +33,51 @@ def test_answers_are_greedy(encoder: int, decoder: int, tmp_path: Path) -> None:
             likeliest = model(**batch, decoder_input_ids=ids, use_cache=False).logits[:, -1].argmax(-1)
             ids = torch.cat([ids, likeliest[:, None]], dim=1)
     assert 1 not in ids, "none ends early"
-    assert module.generate(batch) == tokenizer.batch_decode(ids, skip_special_tokens=True)
+    assert module.answer(batch) == tokenizer.batch_decode(ids, skip_special_tokens=True)
+
+
+def test_the_likeliest_label(tmp_path: Path) -> None:
+    """Labels of several tokens and lengths are ranked by the probability of their whole text, with its end."""
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    model = small_t5(vocab_size=len(tokenizer))
+    torch.nn.init.normal_(model.lm_head.weight, std=0.3)  # else all inputs have the same answer
+    answers = ("yes", "not a plum", "tea")
+    batch = tokenizer([f"{word} {word}" for word in "a plum is tea not".split()], padding=True, return_tensors="pt")
+    expected = []
+    for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
+        losses = []
+        for answer in answers:
+            labels = tokenizer(answer, return_tensors="pt").input_ids
+            inputs = {"input_ids": ids[None, mask.bool()], "labels": labels}
+            losses.append(model(**inputs).loss.item() * labels.shape[1])
+        expected.append(answers[losses.index(min(losses))])
+    assert len(set(expected)) > 1, "not always the same"
+    assert rank_texts(model, tokenizer, batch.input_ids, batch.attention_mask, answers) == expected
+
+
+def test_frozen_weights_in_bfloat16() -> None:
+    module = T5Module(Compacter(reduction_factor=8), model_name=str(TINY), backbone_dtype="bfloat16")
+    module.configure_model()
+    model = module.model
+    assert model is not None
+    types = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    held = {name for name, dtype in types.items() if dtype == torch.bfloat16}
+    assert all(types[name] == torch.float32 for name in trained), "nothing that is trained is rounded"
+    assert types["shared.weight"] == torch.bfloat16 and all(".bias" not in name for name in held)
+    size = sum(p.numel() for name, p in model.named_parameters() if name in held)
+    assert size > 0.97 * sum(p.numel() for name, p in model.named_parameters() if name not in trained)
+    plain = T5Module(Compacter(reduction_factor=8), model_name=str(TINY))
+    plain.configure_model()
+    assert module.backbone == plain.backbone, "one checkpoint fits both"
+
+
+def test_no_step_waits_for_the_device(tmp_path: Path) -> None:
+    """A value that is read on the host stops a GPU at each step; here the profile counts such reads."""
+    options = [f"--trainer.default_root_dir={tmp_path}", "--trainer.max_steps=6", "--model.warmup_steps=1"]
+    options += ["--trainer.callbacks+=tests.user_callbacks.CountHostReads", "--trainer.enable_progress_bar=false"]
+    main(["fit", "--config", "demo.yaml", "--trainer.accelerator=cpu", "--trainer.limit_val_batches=1", *options])
+    from tests.user_callbacks import CountHostReads
+
+    assert CountHostReads.counts
+    assert set(CountHostReads.counts) == {1}, "the check for finite gradients, which runs at each step on CPUs only"

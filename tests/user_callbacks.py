@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
+from torch.profiler import ProfilerActivity, profile
 
 
 class Probe(Callback):
@@ -68,3 +69,24 @@ def batch_size(batch: dict[str, Any]) -> int:
 
 def started(trainer: Trainer, module: LightningModule) -> None:
     (Path(trainer.default_root_dir) / "started").touch()
+
+
+class CountHostReads(Callback):
+    """Counts the values that the host reads in each training step after the first two, but AdamW's step counters.
+
+    It has one for each trained tensor, on the host also where the tensor is on a GPU.
+    """
+
+    counts: ClassVar[list[int]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.profiler = profile(activities=[ProfilerActivity.CPU])
+        self.profiler.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.profiler.stop()
+        if batch_idx > 1:
+            reads = [event.count for event in self.profiler.key_averages() if event.key == "aten::_local_scalar_dense"]
+            self.counts.append(sum(reads) - sum(p.requires_grad for p in pl_module.parameters()))

@@ -22,7 +22,7 @@ HUGGING_FACE = "hugging-face"
 def as_validate(module: T5Module, data: GlueDataModule) -> Iterator[list[str]]:
     """What `T5Module.validation_step` does, without metrics: batches of similar lengths."""
     for batch in data.val_dataloader():
-        yield module.generate(batch)
+        yield module.answer(batch)
 
 
 def as_generate(module: T5Module, data: GlueDataModule) -> Iterator[list[str]]:

@@ -28,8 +28,13 @@ def fuse(model: T5ForConditionalGeneration) -> None:
                 setattr(module, name, Dropout(child.p).train(child.training))
     if Version(transformers.__version__) >= Version("5.15"):  # before, T5's attention cannot be replaced
         AttentionInterface.register(ATTENTION, attention)
-        AttentionMaskInterface.register(ATTENTION, eager_mask)
+        AttentionMaskInterface.register(ATTENTION, additive_mask)
         model.set_attn_implementation(ATTENTION)
+
+
+def additive_mask(*args: Any, **options: Any) -> Tensor | None:
+    """transformers' mask of numbers, without its check whether anything is masked, for which the host waits."""
+    return eager_mask(*args, **options | {"allow_is_bidirectional_skip": False})  # type: ignore[no-any-return]
 
 
 def attention(

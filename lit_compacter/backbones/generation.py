@@ -1,7 +1,10 @@
-"""Greedily decoded answers."""
+"""Answers of a model: greedily decoded, or the likeliest of a few."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import PreTrainedTokenizerBase, T5ForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
@@ -38,3 +41,39 @@ def generate_texts(
         synced_gpus=synced_gpus,
     )
     return tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def rank_texts(
+    model: T5ForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    answers: Sequence[str],
+) -> list[str]:
+    """The likeliest of L answers for each input: argmax_y Σ_t log p(y_t | y_<t, x), in one pass of the decoder.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        input_ids: Inputs, (B, S).
+        attention_mask: 0 where padded, (B, S).
+        answers: The L answers.
+
+    Returns:
+        B of them.
+    """
+    labels = tokenizer(list(answers), padding=True, return_tensors="pt").to(input_ids.device)
+    count, batch_size = len(answers), len(input_ids)
+    states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, S, d)
+    targets = labels.input_ids.repeat(batch_size, 1)  # (B·L, T)
+    logits = model(
+        encoder_outputs=(states.repeat_interleave(count, dim=0),),
+        attention_mask=attention_mask.repeat_interleave(count, dim=0),
+        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(targets),
+        use_cache=False,
+    ).logits.float()  # (B·L, T, V)
+    losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none") * labels.attention_mask.repeat(
+        batch_size, 1
+    )
+    return [answers[index] for index in losses.sum(1).view(batch_size, count).argmin(1).tolist()]

@@ -150,10 +150,9 @@ def test_rows_generate_with_their_own_adapters() -> None:
             assert torch.equal(mixed[row], model.generate(input_ids=ids[row : row + 1], **options)[0])
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-6)])
-def test_a_mixed_batch_of_a_real_model(dtype: torch.dtype, tolerance: float) -> None:
+def test_a_mixed_batch_of_a_real_model() -> None:
     """32 rows over 8 adapters give what the eight groups of four give one after another."""
-    model = T5ForConditionalGeneration.from_pretrained(shared("t5-mini"), dtype=dtype).eval()
+    model = T5ForConditionalGeneration.from_pretrained(shared("t5-mini"), dtype=torch.float32).eval()
     for number in range(8):
         add_adapter(model, Compacter(reduction_factor=8), str(number))
         shake(model, number)
@@ -164,7 +163,7 @@ def test_a_mixed_batch_of_a_real_model(dtype: torch.dtype, tolerance: float) -> 
     for number in range(8):
         set_adapter(model, str(number))
         alone = logits(model, **{key: tensor[number::8].contiguous() for key, tensor in inputs.items()})
-        assert (mixed[number::8] - alone).abs().max() <= tolerance * alone.abs().max()
+        assert (mixed[number::8] - alone).abs().max() <= 1e-5 * alone.abs().max()
 
 
 def test_a_model_that_moves(tmp_path: Path) -> None:

@@ -52,12 +52,15 @@ VALIDATIONS = ["--trainer.val_check_interval=0.375", f"--trainer.callbacks+={EAR
 ACCUMULATION = ["--trainer.accumulate_grad_batches=3", "--data.batch_size=16"]
 PROCESSES = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
 SHARDED = ["--trainer.devices=2", "--trainer.strategy=sharded", "--data.batch_size=16"]
+BFLOAT16 = "--model.backbone_dtype=bfloat16"
 MIDDLE = [
     pytest.param([], id="plain", marks=pytest.mark.soak),
     pytest.param(VALIDATIONS, id="validations", marks=pytest.mark.soak),
     pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
     pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
     pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
+    pytest.param([BFLOAT16], id="bfloat16", marks=pytest.mark.soak),
+    pytest.param([BFLOAT16, *ACCUMULATION, *SHARDED], id="bfloat16, sharded", marks=pytest.mark.soak),
 ]
 
 
