@@ -25,6 +25,8 @@ from lit_compacter.utils.atomic import atomic_write
 ROOT = Path(__file__).parents[1]
 REACHED = "reached at"  # precedes the time in a line of a command's output
 IMPORTS = "imports alone"
+PROCESS = "imports alone, to the end of the process"
+FIRST_STEP = "first training step"
 CODE = f"""
 import torch, pytorch_lightning, transformers
 from transformers import T5ForConditionalGeneration, AutoTokenizer
@@ -64,31 +66,33 @@ def commands(options: argparse.Namespace, folder: str) -> dict[str, list[str]]:
         "unknown verb": ["main.py", "fti"],
         "wrong option": [*fit, "--trainer.max_epoch", "1"],
         "fit --help": ["main.py", "fit", "--help"],
-        "first training step": [*fit, *(f"--{name}={value}" for name, value in values.items())],
+        FIRST_STEP: [*fit, *(f"--{name}={value}" for name, value in values.items())],
     }
 
 
-def seconds(command: Sequence[str]) -> float:
-    """Time from the start of a process to the time that it prints, or else to its end."""
+def seconds(command: Sequence[str]) -> tuple[float, float]:
+    """Time from the start of a process to the time that it prints, or else to its end; and to its end."""
     started = time.time()
     result = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=False)
     ended = time.time()
     if result.returncode not in (0, 2):  # 2: a mistake of the user
         raise SystemExit(f"{' '.join(command)} failed: {result.stderr}")
     reached = [float(line.removeprefix(REACHED)) for line in result.stdout.splitlines() if line.startswith(REACHED)]
-    return (reached[0] if reached else ended) - started
+    return (reached[0] if reached else ended) - started, ended - started
 
 
 def measure(options: argparse.Namespace) -> dict[str, list[float]]:
     """Command → seconds of each round."""
     with tempfile.TemporaryDirectory() as folder:
         started = commands(options, folder)
-        times: dict[str, list[float]] = {name: [] for name in started}
+        times: dict[str, list[float]] = {name: [] for name in (IMPORTS, PROCESS, *started)}
         for number in track(range(options.rounds + 1), description="measuring"):
             for name, command in started.items():
-                elapsed = seconds(command)
+                reached, ended = seconds(command)
                 if number > 0:  # the first round compiles the modules and tokenizes the rows
-                    times[name].append(elapsed)
+                    times[name].append(reached)
+                    if name == IMPORTS:
+                        times[PROCESS].append(ended)
     return times
 
 
@@ -124,8 +128,9 @@ def report(results: Mapping[str, Any]) -> str:
     libraries = ", ".join(f"{name} {value}" for name, value in known.items() if name != "machine")
     return f"""# Start-up
 
-Seconds from the command to its answer, or to the end of its first training step with cached data, relative to the
-imports of PyTorch, Lightning and Transformers (T5 and AutoTokenizer) alone. {setting["rounds"]} interleaved rounds;
+Seconds from the command to the end of its process, or to the end of its first training step with cached data, relative
+to the imports of PyTorch, Lightning and Transformers (T5 and AutoTokenizer) alone: to a whole process that only imports
+them or, for the training step, to the end of the imports. {setting["rounds"]} interleaved rounds;
 task {setting["task"]}, {setting["model_name"]}; {known["machine"]}; {libraries}.
 
 {table(header, rows)}"""
@@ -145,7 +150,10 @@ def main() -> None:
     results = {
         "setting": setting | {"environment": used},
         "seconds": times,
-        "ratios": {name: ratios(values, times[IMPORTS]) for name, values in times.items()},
+        "ratios": {  # of what ends with the process, to a process
+            name: ratios(values, times[IMPORTS if name in (IMPORTS, FIRST_STEP) else PROCESS])
+            for name, values in times.items()
+        },
     }
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)

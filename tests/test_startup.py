@@ -42,7 +42,12 @@ def test_no_library_before_the_verb_is_known(arguments: list[str]) -> None:
     assert not slow & imported(*arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["fit", "--help"], ["fit", "--config", "demo.yaml", "--trainer.max_epoch", "1"]])
+def test_no_data_before_the_options_are_known(arguments: list[str]) -> None:
+    assert "torch" in (modules := imported(*arguments))
+    assert not {"datasets", "pandas", "pyarrow", "peft", "tensorboard"} & modules
+
+
 def test_a_fit_imports_no_peft(tmp_path: Path) -> None:
     assert {"torch", "datasets"} <= (modules := imported(*command("fit", tmp_path)))
     assert "peft" not in modules
