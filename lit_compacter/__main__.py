@@ -8,13 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parent
 sys.path = [str(PACKAGE.parent) if Path(path).resolve() == PACKAGE else path for path in sys.path]
 
-from lit_compacter.runtime.rank import is_rank_zero  # noqa: E402
-from lit_compacter.runtime.signals import handle_stop_signals  # noqa: E402
-
-if sys.stderr.isatty() and is_rank_zero():
-    print("loading PyTorch, Lightning and Transformers …", file=sys.stderr)
-with handle_stop_signals():  # the next import takes seconds, and a stop signal may arrive meanwhile
-    from lit_compacter.cli.main import main as main
+from lit_compacter.cli.main import main as main  # noqa: E402
 
 
 def console_script() -> None:

@@ -6,9 +6,8 @@ from collections.abc import Hashable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
@@ -25,6 +24,9 @@ from lit_compacter.errors import UserError
 from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.splits import LoadSplit, SplitName, shuffled
+
+if TYPE_CHECKING:
+    import datasets
 
 SPLITS: dict[str, tuple[str, ...]] = {
     "fit": ("train", "validation"),

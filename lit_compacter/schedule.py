@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 from typing import TypeAlias
 
 from jsonargparse.typing import NonNegativeInt, restricted_number_type
@@ -9,7 +10,6 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_linear_schedule_with_warmup
 
 from lit_compacter.errors import UserError
 
@@ -37,7 +37,22 @@ def make_schedule(optimizer: Optimizer, trainer: Trainer, warmup: float) -> Lamb
     steps = int(num_optimizer_steps(trainer))
     warmup_steps = get_warmup_steps(warmup, steps)
     warn_if_too_long(warmup_steps, steps, optimizer.param_groups[0]["lr"])
-    return get_linear_schedule_with_warmup(optimizer, warmup_steps, steps)
+    return LambdaLR(optimizer, partial(share_of_peak, warmup=warmup_steps, steps=steps))
+
+
+def share_of_peak(step: int, warmup: int, steps: int) -> float:
+    """The learning rate at an optimizer step, as a share of the peak.
+
+    The same as of transformers' `get_linear_schedule_with_warmup`, whose module would also import PEFT.
+
+    Args:
+        step: Optimizer steps before this one.
+        warmup: Warm-up steps.
+        steps: Optimizer steps of the run.
+    """
+    if step < warmup:
+        return step / warmup
+    return max(0.0, (steps - step) / max(1, steps - warmup))
 
 
 def get_warmup_steps(warmup: float, steps: int) -> int:

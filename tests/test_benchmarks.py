@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import efficiency, figure, methods
+from benchmarks import efficiency, figure, methods, startup
 from benchmarks.results import TITLES, differences
 from lit_compacter.cli.configs import METHOD_NAMES, load_method
 from tests.conftest import DEMO, ROOT, TINY
@@ -204,3 +204,13 @@ def test_what_could_not_be_measured_is_an_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "argv", ["efficiency", *SMALL, f"--out={tmp_path}", "--methods", "full", "adapter_drop"])
     with pytest.raises(SystemExit, match="not measured: adapter_drop;"):
         efficiency.main()
+
+
+@pytest.mark.soak
+def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["startup", "--rounds=1", f"--out={tmp_path}"])
+    startup.main()
+    results = json.loads((tmp_path / "startup.json").read_text())
+    assert results["ratios"][startup.IMPORTS]["of_minima"] == 1
+    assert results["ratios"]["--help"]["of_medians"] < 1
+    assert startup.FIRST_STEP in (tmp_path / "startup.md").read_text()

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from lit_compacter.cli.cli import CLI, VERBS
+from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.configs import CONFIGS, find_config
 from lit_compacter.cli.main import main
 from lit_compacter.cli.request import Request, replaced_options
 from lit_compacter.cli.suggestions import SYNONYMS
+from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError
 from lit_compacter.methods import METHODS
 from lit_compacter.tasks import TASKS

@@ -33,7 +33,7 @@ def fuse(model: T5ForConditionalGeneration) -> None:
 
 
 def additive_mask(*args: Any, **options: Any) -> Tensor | None:
-    """transformers' mask of numbers, without its check whether anything is masked, for which the host waits."""
+    """Return transformers' mask of numbers, without its check whether anything is masked, for which the host waits."""
     return eager_mask(*args, **options | {"allow_is_bidirectional_skip": False})  # type: ignore[no-any-return]
 
 

@@ -46,8 +46,10 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Describe a tokenizer's behavior as text, without the settings of its last call."""
+    """Describe a tokenizer's behavior as text. Resets the settings of its last call, which each call sets anew."""
     if not tokenizer.is_fast:  # ByT5's
         return f"{type(tokenizer).__name__} {json.dumps(tokenizer.get_vocab())}"
-    settings = {"truncation": None, "padding": None}
-    return json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()) | settings)
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return str(backend.to_str())

@@ -14,21 +14,11 @@ from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
 from lit_compacter.cli.parser import LINKS, Parser
 from lit_compacter.cli.request import Request, class_path
 from lit_compacter.cli.user_classes import with_classes
+from lit_compacter.cli.verbs import VERBS
 from lit_compacter.data.options import Seed
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.run_dir import RunDir
-from lit_compacter.runtime.launch import command_name
-
-VERBS = {
-    "fit": "Train a model, and keep adapter checkpoints, metrics and the learning curve in a run folder.",
-    "validate": "Score a checkpoint on the validation rows.",
-    "test": "Score a checkpoint on the test rows.",
-    "predict": "Write a checkpoint's answers to predictions.jsonl and to files for the leaderboard.",
-    "show": "Print examples of a task as text pairs, the distributions of labels and lengths, and what the rows lose "
-    "to truncation and to the vocabulary.",
-    "download": "Download the model and the data set of a run to the cache, for machines without a network.",
-    "export": "Write the adapter of a checkpoint to a folder with a model card, for load_adapter and the hub.",
-}
+from lit_compacter.runtime.command import command_name
 
 
 class CLI(LightningCLI):

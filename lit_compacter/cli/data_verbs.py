@@ -6,12 +6,12 @@ from typing import Any
 from jsonargparse import Namespace
 
 from lit_compacter.backbones.options import BACKBONE
-from lit_compacter.cli.cli import VERBS
 from lit_compacter.cli.configs import DEFAULTS
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.request import Request
+from lit_compacter.cli.verbs import VERBS
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.runtime.launch import command_name
+from lit_compacter.runtime.command import command_name
 
 # Other options in the YAML of a run.
 IGNORED_OPTIONS: dict[str, Any] = {"trainer": dict, **dict.fromkeys(("seed_everything", "save_every_n_steps"), int)}

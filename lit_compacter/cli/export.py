@@ -5,12 +5,12 @@ from pathlib import Path
 
 from lit_compacter.adapters.export import Format, export_checkpoint, push_to_hub
 from lit_compacter.checkpoints.paths import find_checkpoint
-from lit_compacter.cli.cli import VERBS
 from lit_compacter.cli.configs import DEFAULTS
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.request import Request
+from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError
-from lit_compacter.runtime.launch import command_name
+from lit_compacter.runtime.command import command_name
 from lit_compacter.utils.console import console
 
 

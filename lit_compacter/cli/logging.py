@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-import datasets
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from pytorch_lightning.utilities.warnings import PossibleUserWarning
 from transformers.utils import logging as transformers_logging
@@ -38,11 +37,7 @@ def configure_logging() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     formatting, hook, quiet = warnings.formatwarning, threading.excepthook, console.quiet
     verbosity = transformers_logging.get_verbosity()
-    bars = (
-        transformers_logging.is_progress_bar_enabled(),
-        not datasets.are_progress_bars_disabled(),
-        not are_progress_bars_disabled(),
-    )
+    bars = transformers_logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
     try:
         with warnings.catch_warnings():
             _configure_warnings()
@@ -53,8 +48,7 @@ def configure_logging() -> Iterator[None]:
             transformers_logging.set_verbosity_error()
             if not (sys.stderr.isatty() and is_rank_zero()):
                 transformers_logging.disable_progress_bar()
-                datasets.disable_progress_bars()
-                disable_progress_bars()
+                disable_progress_bars()  # of huggingface_hub, which tokenization follows
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
@@ -63,9 +57,7 @@ def configure_logging() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars[0]:
             transformers_logging.enable_progress_bar()
-        if bars[1]:
-            datasets.enable_progress_bars()
-        (enable_progress_bars if bars[2] else disable_progress_bars)()  # transformers enables them too
+        (enable_progress_bars if bars[1] else disable_progress_bars)()  # transformers enables them too
 
 
 def _configure_warnings() -> None:

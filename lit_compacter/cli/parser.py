@@ -51,7 +51,9 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, allow_abbrev=False, **kwargs)  # --trainer.max_epoch is a mistake, not max_epochs
         self.request = request
         if request is not None:
-            set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help of dataclass fields
+            # The help of dataclass fields. To find it takes a third of the parser's time, and most commands show none.
+            shows_help = any(word == "-h" or "help" in word or "print_config" in word for word in request.args)
+            set_parsing_settings(docstring_parse_attribute_docstrings=shows_help)
             self.add_argument(
                 "-c",
                 "--config",

@@ -3,14 +3,15 @@
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TypedDict
-
-import datasets
+from typing import TYPE_CHECKING, TypedDict
 
 from lit_compacter.data.collate import IGNORE_INDEX, Batch, collate
 from lit_compacter.data.samplers import LengthGroupedBatchSampler
 from lit_compacter.data.tokenization import digest
 from lit_compacter.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class LoaderState(TypedDict):
@@ -33,7 +34,7 @@ class ResumableLoader:
         pad_token_id: The tokenizer's padding token.
     """
 
-    def __init__(self, data: datasets.Dataset, sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
+    def __init__(self, data: "datasets.Dataset", sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
         self.data = data
         self.sampler = sampler
         self.pad_token_id = pad_token_id

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pyarrow
-import pyarrow.parquet
-
 from lit_compacter.errors import UserError, first_duplicate, first_line
 
 RawRow: TypeAlias = dict[str, Any]  # a row as the file has it
@@ -116,6 +113,8 @@ def _to_null(constant: str) -> None:
 
 
 def _read_parquet(path: Path) -> NumberedRows:
+    import pyarrow.parquet  # slow to import, and no other file needs it
+
     try:
         batches = pyarrow.parquet.ParquetFile(path).iter_batches()
         yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)

@@ -1,19 +1,24 @@
 """Tokenize text pairs, truncate their longest fields, and cache the result."""
 
+import contextlib
 import hashlib
 import json
 import unicodedata
 import warnings
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-import datasets
+from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import tokenizer_fingerprint
 from lit_compacter.errors import DISK_FULL
+
+if TYPE_CHECKING:
+    import datasets
 
 CACHE_VERSION = 3  # incremented when `tokenize_examples` makes different columns or tokens
 
@@ -35,7 +40,7 @@ def tokenize_examples(
     max_source_length: int,
     max_target_length: int,
     cache_dir: str | None = None,
-) -> datasets.Dataset:
+) -> "datasets.Dataset":
     """Tokenize the examples, and record what they lose to truncation and to the vocabulary.
 
     The result is cached, with a key that depends on all arguments. If the cache is not writable, it stays in memory.
@@ -52,6 +57,8 @@ def tokenize_examples(
         `num_truncated` and `num_target_truncated`, the tokens that were cut from source and target; `num_unknown`,
         the number of <unk> in the source; and `unwritable`, whether the vocabulary cannot express the target.
     """
+    import datasets  # half a second, which --help and a wrong option need not wait for
+
     settings = (CACHE_VERSION, max_source_length, max_target_length, tokenizer_fingerprint(tokenizer))
     key = hashlib.sha256(json.dumps(settings).encode())
     for example in examples:
@@ -73,13 +80,29 @@ def tokenize_examples(
         }
 
     rows = datasets.Dataset.from_list(examples)
-    return rows.map(
-        add_tokens,
-        batched=True,
-        new_fingerprint=path.stem,
-        cache_file_name=str(path) if _is_writable(folder) else None,
-        desc=f"tokenizing {examples[0]['split']}",
-    )
+    with _progress_bars():
+        return rows.map(
+            add_tokens,
+            batched=True,
+            new_fingerprint=path.stem,
+            cache_file_name=str(path) if _is_writable(folder) else None,
+            desc=f"tokenizing {examples[0]['split']}",
+        )
+
+
+@contextlib.contextmanager
+def _progress_bars() -> Iterator[None]:
+    """Show no progress bar of datasets where those of huggingface_hub are disabled, as on the command line."""
+    import datasets
+
+    disables = are_progress_bars_disabled() and not datasets.are_progress_bars_disabled()
+    if disables:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if disables:
+            datasets.enable_progress_bars()
 
 
 def _is_writable(folder: Path) -> bool:
@@ -99,7 +122,7 @@ def _is_writable(folder: Path) -> bool:
         return False
 
 
-def digest(data: datasets.Dataset, *columns: str) -> str:
+def digest(data: "datasets.Dataset", *columns: str) -> str:
     """SHA-256 of columns that hold lists of numbers: of every number and the end of each row."""
     key = hashlib.sha256()
     for name in columns:

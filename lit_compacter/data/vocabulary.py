@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.errors import UserError
+
+if TYPE_CHECKING:
+    import datasets
 
 MAX_SEARCHED = 100  # rows that are searched for examples of unknown characters
 MISSING_CHARACTERS = "the model's vocabulary lacks their characters: use a model that has them, such as mT5 or ByT5"
@@ -33,7 +36,7 @@ def check_labels(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_t
             )
 
 
-def check_learnable(rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
+def check_learnable(rows: "datasets.Dataset", tokenizer: PreTrainedTokenizerBase, max_target_length: int) -> None:
     """Refuse training rows from which nothing could be learned.
 
     Raises:
@@ -69,7 +72,7 @@ def _nothing_to_learn(what: str, example: str, left: str, cause: str) -> UserErr
 
 
 def describe_losses(
-    rows: datasets.Dataset, tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
+    rows: "datasets.Dataset", tokenizer: PreTrainedTokenizerBase, max_source_length: int, max_target_length: int
 ) -> list[str]:
     """Describe what the rows lose to truncation and to the vocabulary, one line each; the first is about long inputs.
 
@@ -104,7 +107,7 @@ def unknown_characters(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase)
     return list(islice(missing, MAX_CHARACTERS))
 
 
-def _share(count: int, rows: datasets.Dataset) -> str:
+def _share(count: int, rows: "datasets.Dataset") -> str:
     return f"{count:,} ({100 * count / len(rows):.1f} %)"
 
 

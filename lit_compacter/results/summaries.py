@@ -20,7 +20,7 @@ from lit_compacter.results.learning_curve import draw_learning_curve
 from lit_compacter.results.metrics_file import EVALUATIONS, describe_evaluation, record_result
 from lit_compacter.results.predictions import PredictionWriter
 from lit_compacter.results.run_dir import RunDir
-from lit_compacter.runtime.launch import command_name
+from lit_compacter.runtime.command import command_name
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.console import console
 

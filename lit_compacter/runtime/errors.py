@@ -1,13 +1,10 @@
-"""Report user errors as one line on stderr."""
+"""Report user errors as one line on stderr. This module has no slow imports: torch is needed for other errors only."""
 
 import contextlib
 import re
 import sys
 import time
 from collections.abc import Iterator
-
-import torch
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lit_compacter.errors import DISK_FULL, UserError
 from lit_compacter.runtime.rank import is_rank_zero
@@ -36,9 +33,13 @@ def report_user_errors(debug: bool = False) -> Iterator[None]:
 
 def _message(error: Exception) -> str | None:
     """The line for the user; None for a bug in this program."""
+    if isinstance(error, UserError | ModuleNotFoundError):
+        return str(error)
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
     if _is_lost_connection(error):
         return "another process of this run has ended; its last message says why"
-    if isinstance(error, UserError | MisconfigurationException | ModuleNotFoundError):
+    if isinstance(error, MisconfigurationException):
         return str(error)
     if full := next((e for e in _with_causes(error) if isinstance(e, OSError) and e.errno in DISK_FULL), None):
         return f"the disk is full ({full}); free some space and start again (a fit resumes with --ckpt_path last)"
@@ -56,8 +57,11 @@ def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _is_lost_connection(error: Exception) -> bool:
     """Whether another process of the run has ended. gloo raises a plain RuntimeError, so the message is checked."""
-    gloo = isinstance(error, RuntimeError) and re.search("Connection (closed|reset) by peer|Broken pipe", str(error))
-    return bool(gloo) or isinstance(error, torch.distributed.DistError)
+    if not isinstance(error, RuntimeError):
+        return False
+    from torch.distributed import DistError  # a RuntimeError
+
+    return bool(re.search("Connection (closed|reset) by peer|Broken pipe", str(error))) or isinstance(error, DistError)
 
 
 @contextlib.contextmanager
@@ -66,6 +70,8 @@ def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterat
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        import torch
+
         on_cpu = "can't allocate memory" in str(error)  # torch has no exception class for it
         if not (on_cpu or isinstance(error, torch.OutOfMemoryError | MemoryError)):
             raise

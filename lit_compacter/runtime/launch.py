@@ -3,8 +3,6 @@
 import contextlib
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -18,11 +16,6 @@ from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
 JOIN_TIMEOUT_S = 3  # how long a process waits for the processes that it launched
 FORKING = ("spawn", "fork", "notebook")  # strategies that copy this process, and with it its signal handlers and locks
-
-
-def command_name() -> str:
-    """The command that starts this program, in a clone or installed, for use in messages."""
-    return "python main.py" if Path(sys.argv[0]).name == "main.py" else "lit-compacter"
 
 
 def num_launched_processes() -> int | None:

@@ -1,0 +1,87 @@
+"""Run a verb: from its options to the end of the run."""
+
+import os
+import sys
+import warnings
+from typing import Any
+
+from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
+from lit_compacter.checkpoints.format import METADATA_KEY
+from lit_compacter.checkpoints.io import read_checkpoint
+from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
+from lit_compacter.cli import download, export, show
+from lit_compacter.cli.cli import CLI
+from lit_compacter.cli.logging import configure_logging
+from lit_compacter.cli.request import Request, replaced_options
+from lit_compacter.cli.trainer import check_trainer_options, make_trainer
+from lit_compacter.errors import UserError
+from lit_compacter.hub.repository import forget_lookups
+from lit_compacter.results.summaries import summarize_run
+from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
+from lit_compacter.runtime.launch import check_launch
+from lit_compacter.runtime.signals import handle_stop_signals
+from lit_compacter.runtime.torch_state import restore_torch_state
+
+# Arguments for the trainer's methods: predictions go to a file, and `summarize_run` prints the metrics.
+KEYWORDS: dict[str, dict[str, Any]] = {
+    "fit": {},
+    "validate": {"verbose": False},
+    "test": {"verbose": False},
+    "predict": {"return_predictions": False},
+}
+OTHER_VERBS = {"show": show.main, "download": download.main, "export": export.main}
+
+
+def run(verb: str, args: list[str]) -> dict[str, float] | None:
+    """Run a verb. A user error prints one line to stderr and exits with code 2.
+
+    Args:
+        verb: One of `VERBS`.
+        args: The arguments after the verb.
+
+    Returns:
+        The final metrics of fit, validate, test or predict; None for the other verbs.
+    """
+    with (
+        restore_torch_state(),
+        handle_stop_signals(),
+        configure_logging(),
+        report_user_errors(debug="--debug" in args),
+    ):
+        sys.path.append(os.getcwd())  # to import custom classes
+        forget_lookups()
+        if verb in OTHER_VERBS:
+            OTHER_VERBS[verb](args)
+            return None
+        return train_or_evaluate(verb, args)
+
+
+def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
+    """Train a model, or evaluate a checkpoint.
+
+    Args:
+        verb: fit, validate, test or predict.
+        args: The arguments after the verb.
+
+    Returns:
+        The final metrics.
+    """
+    request, trains = Request.read(args), verb == "fit"
+    if replaced := replaced_options(request.configs):
+        warnings.warn(f"later config files replace options of earlier ones: {'; '.join(replaced)}", stacklevel=2)
+    checkpoint = None if trains else request.find_checkpoint()
+    cli = CLI(verb, request, read_checkpoint(checkpoint)[METADATA_KEY] if checkpoint else None)
+    if not (trains or checkpoint):
+        raise UserError(f"{verb} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
+    check_trainer_options(cli.config.trainer, cli.config_init.trainer, trains)
+    cli.model.check_options()
+    data = cli.datamodule.options
+    with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
+        if trains:  # the lock is held: no other run can write one now
+            checkpoint = cli.find_checkpoint()
+            if run_dir:
+                refuse_existing_checkpoints(run_dir.path, checkpoint)
+        trainer = make_trainer(cli, run_dir, checkpoint)
+        check_launch(trainer, cli.config.trainer.strategy)
+        getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
+        return summarize_run(trainer, run_dir, verb, checkpoint)
