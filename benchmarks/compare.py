@@ -20,7 +20,6 @@ from typing import Any
 
 from rich.progress import Progress
 
-from benchmarks.results import RETURN_FREED_MEMORY
 from benchmarks.workers.serve import ANSWERS, THREADS
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +123,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [python, "-m", contestant.module, *contestant.options],
                 cwd=ROOT,
-                env=os.environ | RETURN_FREED_MEMORY | own,
+                env=os.environ | own,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
