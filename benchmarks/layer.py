@@ -1,7 +1,7 @@
 """Time of one adapter, forward and backward with an optimizer step between: Compacter, H materialized, dense layers.
 
-`python -m benchmarks.layer` interleaves them for several numbers of Kronecker terms, n, and prints ratios of medians and
-minima.
+`python -m benchmarks.layer` interleaves them for several numbers of Kronecker terms, n, and prints ratios of medians
+and minima.
 """
 
 import argparse
