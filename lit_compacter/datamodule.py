@@ -126,8 +126,10 @@ class GlueDataModule(LightningDataModule):
         return DataLoader(dataset=self.data[split], sampler=sampler, batch_size=None, collate_fn=padded)  # type: ignore[arg-type]
 
     def _training_sampler(self) -> LengthGroupedBatchSampler:
-        options, lengths = self.options, self.data["train"]["length"][:]
-        return LengthGroupedBatchSampler(lengths, options.batch_size, options.seed, *self.rank_and_world_size)
+        options, lengths, place = self.options, self.data["train"]["length"][:], self.rank_and_world_size
+        return LengthGroupedBatchSampler(
+            lengths, options.batch_size, options.seed, *place, max_tokens=options.max_tokens_per_batch
+        )
 
     def _evaluation_sampler(self, split: str) -> EvaluationBatchSampler:
         data, options = self.data[split], self.options
@@ -138,6 +140,7 @@ class GlueDataModule(LightningDataModule):
             options.data_seed,
             *self.rank_and_world_size,
             limit=self._limit(split)[1],
+            max_tokens=options.max_tokens_per_batch,
         )
 
     @property
@@ -173,8 +176,8 @@ class GlueDataModule(LightningDataModule):
         """Describe which rows the trainer uses; None if it uses all of them."""
         (option, limit), total = self._limit(split), len(self.data[split])
         if split == "train":
-            sampler = self._training_sampler()
-            rows = min(total, num_batches(len(sampler), limit) * sampler.batch_size)
+            batches = len(self._training_sampler())
+            rows = round(total * num_batches(batches, limit) / batches)  # the mean of all epochs
             drawn = "drawn anew for each epoch"
         else:
             rows = len(self._evaluation_sampler(split).rows)

@@ -159,6 +159,11 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
     assert (
         data.describe_sample("train") == "48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
     )
+    data.options.max_tokens_per_batch = 100
+    batches = len(data.train_dataloader())
+    assert data.describe_sample("train") == (
+        f"{round(3 * 2000 / batches)} of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+    )
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
     assert [data.describe_sample(role) for role in data.data] == [None] * 4
 

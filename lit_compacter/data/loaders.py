@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import datasets
 
@@ -14,10 +14,11 @@ from lit_compacter.errors import UserError
 
 
 class LoaderState(TypedDict):
-    """Position of the training loader, and what its batches depend on: seed, epoch, batch size and rows."""
+    """Position of the training loader, and what its batches depend on: seed, epoch, size of batches and rows."""
 
     seed: int
     batch_size: int  # of all processes together
+    max_tokens: NotRequired[str]  # of each process × processes; there is none without data.max_tokens_per_batch
     epoch: int
     num_yielded: int  # batches of the epoch
     rows: int
@@ -66,12 +67,17 @@ class ResumableLoader:
         if not mid_epoch:
             return 0
         current = self.state_dict()
-        options = {"batch_size": "data.batch_size × processes", "seed": "seed_everything"}
+        options = {
+            "batch_size": "data.batch_size × processes",
+            "max_tokens": "data.max_tokens_per_batch × processes",
+            "seed": "seed_everything",
+        }
         for name, option in options.items():
-            if resumed[name] != current[name]:  # type: ignore[literal-required]
+            then, now = resumed.get(name, "null"), current.get(name, "null")
+            if then != now:
                 raise UserError(
-                    f"the checkpoint is from the middle of an epoch with {option} {resumed[name]}, "  # type: ignore[literal-required]
-                    f"this run has {current[name]}; keep it, or resume from the end of an epoch"  # type: ignore[literal-required]
+                    f"the checkpoint is from the middle of an epoch with {option} {then}, "
+                    f"this run has {now}; keep it, or resume from the end of an epoch"
                 )
         return resumed["num_yielded"]
 
@@ -91,14 +97,18 @@ class ResumableLoader:
         return digest(self.data, "input_ids", "labels")
 
     def state_dict(self) -> LoaderState:
-        return {
-            "seed": self.sampler.seed,
-            "batch_size": self.sampler.batch_size,
-            "epoch": self.sampler.epoch,
+        sampler = self.sampler
+        state: LoaderState = {
+            "seed": sampler.seed,
+            "batch_size": sampler.batch_size,
+            "epoch": sampler.epoch,
             "num_yielded": self.num_yielded,
             "rows": len(self.data),
             "digest": self.digest,
         }
+        if sampler.max_tokens is not None:
+            state["max_tokens"] = f"{sampler.max_tokens} × {sampler.world_size}"
+        return state
 
     def load_state_dict(self, state: LoaderState) -> None:
         self.resumed = state

@@ -58,6 +58,7 @@ MIDDLE = [
     pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
     pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
     pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
+    pytest.param([*PROCESSES, "--data.max_tokens_per_batch=500"], id="tokens", marks=pytest.mark.soak),
 ]
 
 
