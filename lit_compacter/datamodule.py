@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import load_tokenizer
-from lit_compacter.data.collate import Batch, collate
+from lit_compacter.data.collate import COLUMNS, Batch, collate
 from lit_compacter.data.loaders import LoaderState, ResumableLoader
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
@@ -123,7 +123,8 @@ class GlueDataModule(LightningDataModule):
         # The sampler yields whole batches of row numbers: the data set fetches each in one read.
         sampler: Any = self._evaluation_sampler(split)
         padded = partial(collate, pad_token_id=self.tokenizer.pad_token_id)
-        return DataLoader(dataset=self.data[split], sampler=sampler, batch_size=None, collate_fn=padded)  # type: ignore[arg-type]
+        data = self.data[split].select_columns(COLUMNS)
+        return DataLoader(dataset=data, sampler=sampler, batch_size=None, collate_fn=padded)  # type: ignore[arg-type]
 
     def _training_sampler(self) -> LengthGroupedBatchSampler:
         options, lengths, place = self.options, self.data["train"]["length"][:], self.rank_and_world_size

@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 import datasets
 
-from lit_compacter.data.collate import IGNORE_INDEX, Batch, collate
+from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate
 from lit_compacter.data.samplers import LengthGroupedBatchSampler
 from lit_compacter.data.tokenization import digest
 from lit_compacter.errors import UserError
@@ -35,7 +35,7 @@ class ResumableLoader:
     """
 
     def __init__(self, data: datasets.Dataset, sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
-        self.data = data
+        self.data = data.select_columns(COLUMNS)
         self.sampler = sampler
         self.pad_token_id = pad_token_id
         self.num_yielded = 0
