@@ -168,6 +168,15 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
     assert [data.describe_sample(role) for role in data.data] == [None] * 4
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_for_a_gpu_are_pinned(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make("rte", DEMO, "fit")
+    data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    monkeypatch.setattr(type(data.trainer.strategy), "root_device", torch.device(device))
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.pin_memory == (device == "cuda")
+
+
 def test_other_validation_rows_after_a_stop(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     """They choose best.ckpt. Evaluation may take any rows."""
     state = make("rte", DEMO, "fit").state_dict()

@@ -1,14 +1,16 @@
-"""The training loader, which can resume in the middle of an epoch."""
+"""The loaders of batches; that of training can resume in the middle of an epoch."""
 
 import warnings
 from collections.abc import Iterator
-from functools import cached_property
-from typing import NotRequired, TypedDict
+from functools import cached_property, partial
+from typing import Any, NotRequired, TypedDict
 
 import datasets
+from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader
 
-from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate
-from lit_compacter.data.samplers import LengthGroupedBatchSampler
+from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate, pin
+from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
 from lit_compacter.data.tokenization import digest
 from lit_compacter.errors import UserError
 
@@ -32,12 +34,20 @@ class ResumableLoader:
         data: Tokenized rows.
         sampler: Yields the row numbers of this rank's share of each batch.
         pad_token_id: The tokenizer's padding token.
+        pin_memory: Copy batches to page-locked memory, for a GPU.
     """
 
-    def __init__(self, data: datasets.Dataset, sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
+    def __init__(
+        self,
+        data: datasets.Dataset,
+        sampler: LengthGroupedBatchSampler,
+        pad_token_id: int,
+        pin_memory: bool = False,
+    ) -> None:
         self.data = data.select_columns(COLUMNS)
         self.sampler = sampler
         self.pad_token_id = pad_token_id
+        self.pin_memory = pin_memory
         self.num_yielded = 0
         self.resumed: LoaderState | None = None
 
@@ -54,7 +64,7 @@ class ResumableLoader:
             batch = collate(self.data[rows or [0]], self.pad_token_id)
             if not rows:
                 batch["labels"].fill_(IGNORE_INDEX)
-            yield batch
+            yield pin(batch) if self.pin_memory else batch
 
     def _first_batch(self) -> int:
         """The index of the first batch to yield. It is above 0 only when resuming in the middle of an epoch."""
@@ -112,3 +122,22 @@ class ResumableLoader:
 
     def load_state_dict(self, state: LoaderState) -> None:
         self.resumed = state
+
+
+def evaluation_loader(
+    data: datasets.Dataset, sampler: EvaluationBatchSampler, pad_token_id: int, pin_memory: bool
+) -> DataLoader[Batch]:
+    """Padded evaluation batches. The sampler yields whole batches of row numbers: each is fetched in one read."""
+    options: Any = {"batch_size": None, "collate_fn": partial(collate, pad_token_id=pad_token_id)}
+    return DataLoader(dataset=data.select_columns(COLUMNS), sampler=sampler, pin_memory=pin_memory, **options)
+
+
+def check_validation_interval(trainer: Trainer, batches: int) -> None:
+    """Raise UserError if an epoch has fewer batches than `trainer.val_check_interval`."""
+    batches = num_batches(batches, trainer.limit_train_batches)
+    interval = trainer.val_check_interval
+    if trainer.check_val_every_n_epoch is not None and isinstance(interval, int) and interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval is {interval}, and an epoch has {batches} batches; expected a number up "
+            "to that, or --trainer.check_val_every_n_epoch null to count over all epochs"
+        )

@@ -34,6 +34,25 @@ def batches(
 STATE: LoaderState = {**batches().state_dict(), "epoch": 0, "num_yielded": 2}
 
 
+def test_batches_for_a_gpu_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page-locked memory needs a GPU's driver, so here only the copies are counted."""
+    pinned: list[torch.Tensor] = []
+
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    assert rows(batches()) and not pinned
+    loader = batches()
+    loader.pin_memory = True
+    for batch, plain in zip(loader, batches(), strict=True):
+        for name in ("input_ids", "attention_mask", "labels"):
+            tensor = batch[name]  # type: ignore[literal-required]
+            assert any(tensor is copy for copy in pinned) and tensor.equal(plain[name])  # type: ignore[literal-required]
+        assert batch["row"] == plain["row"]
+
+
 def rows(of: ResumableLoader) -> list[list[int]]:
     return [batch["row"] for batch in of]
 
