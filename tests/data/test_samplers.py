@@ -66,7 +66,7 @@ def test_evaluation_batches_are_dealt_whole() -> None:
 
 
 def test_little_padding() -> None:
-    assert padding(LengthGroupedBatchSampler(LENGTHS, 32, seed=0)) < 1.08
+    assert padding(LengthGroupedBatchSampler(LENGTHS, 32, seed=0)) < 1.04
     assert padding(evaluation(32)) < 1.04
 
 
@@ -142,7 +142,7 @@ def test_little_padding_on_rte() -> None:
     lengths = np.array([min(len(task.source(row)), 640) for row in rows])
     shuffled = np.random.default_rng(0).permutation(len(lengths))
     assert padding([shuffled[i : i + 32] for i in range(0, len(shuffled), 32)], lengths) > 1.5
-    assert padding(LengthGroupedBatchSampler(lengths, 32, seed=0), lengths) < 1.06
+    assert padding(LengthGroupedBatchSampler(lengths, 32, seed=0), lengths) < 1.04
 
 
 BUDGETS = [1, 150, 700, 5000, 10**6]  # tokens per batch and process, from less than one example to more than all
@@ -199,7 +199,7 @@ def test_a_budget_of_tokens_is_used() -> None:
     lengths = skewed(0)
     grouped = LengthGroupedBatchSampler(lengths, 1000, 0, max_tokens=4000)
     first = list(grouped)
-    assert lengths.sum() / 4000 / len(first) > 0.8 and padding(first, lengths) < 1.12
+    assert lengths.sum() / 4000 / len(first) > 0.85 and padding(first, lengths) < 1.12
     grouped.set_epoch(1)
     assert sorted(map(sorted, grouped)) != sorted(map(sorted, first))
     whole = EvaluationBatchSampler(lengths, ALONE, 1000, 0, max_tokens=4000)
