@@ -4,7 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import load_tokenizer
-from lit_compacter.data.collate import Batch, collate
-from lit_compacter.data.loaders import LoaderState, ResumableLoader
+from lit_compacter.data.collate import Batch
+from lit_compacter.data.loaders import LoaderState, ResumableLoader, check_validation_interval, evaluation_loader
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
 from lit_compacter.data.sources import HubConfiguration, Row, from_file, from_files, from_hub
@@ -102,8 +102,10 @@ class GlueDataModule(LightningDataModule):
     # Loaders
 
     def train_dataloader(self) -> ResumableLoader:
-        loader = ResumableLoader(self.data["train"], self._training_sampler(), self.tokenizer.pad_token_id)
-        self._check_validation_interval(len(loader))
+        pad = self.tokenizer.pad_token_id
+        loader = ResumableLoader(self.data["train"], self._training_sampler(), pad, self._on_cuda)
+        if self.trainer is not None:
+            check_validation_interval(self.trainer, len(loader))
         if self.resumed is not None:
             loader.load_state_dict(self.resumed)
         return loader
@@ -122,14 +124,14 @@ class GlueDataModule(LightningDataModule):
         return self.resumed["num_yielded"] if self.resumed and self.resumed["epoch"] == epoch else 0
 
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
-        # The sampler yields whole batches of row numbers: the data set fetches each in one read.
-        sampler: Any = self._evaluation_sampler(split)
-        padded = partial(collate, pad_token_id=self.tokenizer.pad_token_id)
-        return DataLoader(dataset=self.data[split], sampler=sampler, batch_size=None, collate_fn=padded)  # type: ignore[arg-type]
+        pad = self.tokenizer.pad_token_id
+        return evaluation_loader(self.data[split], self._evaluation_sampler(split), pad, self._on_cuda)
 
     def _training_sampler(self) -> LengthGroupedBatchSampler:
-        options, lengths = self.options, self.data["train"]["length"][:]
-        return LengthGroupedBatchSampler(lengths, options.batch_size, options.seed, *self.rank_and_world_size)
+        options, lengths, place = self.options, self.data["train"]["length"][:], self.rank_and_world_size
+        return LengthGroupedBatchSampler(
+            lengths, options.batch_size, options.seed, *place, max_tokens=options.max_tokens_per_batch
+        )
 
     def _evaluation_sampler(self, split: str) -> EvaluationBatchSampler:
         data, options = self.data[split], self.options
@@ -140,6 +142,7 @@ class GlueDataModule(LightningDataModule):
             options.data_seed,
             *self.rank_and_world_size,
             limit=self._limit(split)[1],
+            max_tokens=options.max_tokens_per_batch,
         )
 
     @property
@@ -147,22 +150,15 @@ class GlueDataModule(LightningDataModule):
         """The rank of this process, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
+    @property
+    def _on_cuda(self) -> bool:
+        """Whether batches go to a GPU. Lightning then copies them without waiting for the copy."""
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
     def _limit(self, split: str) -> tuple[str, int | float]:
         """The trainer's option that limits the batches of a split, and its value."""
         option = f"limit_{'val' if split == 'validation' else split}_batches"
         return option, getattr(self.trainer, option) if self.trainer else 1.0
-
-    def _check_validation_interval(self, batches: int) -> None:
-        """Raise UserError if an epoch has fewer batches than `trainer.val_check_interval`."""
-        if self.trainer is None or self.trainer.check_val_every_n_epoch is None:
-            return
-        batches = num_batches(batches, self.trainer.limit_train_batches)
-        interval = self.trainer.val_check_interval
-        if isinstance(interval, int) and interval > batches:
-            raise UserError(
-                f"trainer.val_check_interval is {interval}, and an epoch has {batches} batches; expected a number up "
-                "to that, or --trainer.check_val_every_n_epoch null to count over all epochs"
-            )
 
     # Descriptions of the data to print
 
@@ -175,8 +171,8 @@ class GlueDataModule(LightningDataModule):
         """Describe which rows the trainer uses; None if it uses all of them."""
         (option, limit), total = self._limit(split), len(self.data[split])
         if split == "train":
-            sampler = self._training_sampler()
-            rows = min(total, num_batches(len(sampler), limit) * sampler.batch_size)
+            batches = len(self._training_sampler())
+            rows = round(total * num_batches(batches, limit) / batches)  # the mean of all epochs
             drawn = "drawn anew for each epoch"
         else:
             rows = len(self._evaluation_sampler(split).rows)

@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from transformers import AutoTokenizer
 
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
+from lit_compacter.data.collate import Batch
+from lit_compacter.module import T5Module
 from lit_compacter.results.learning_curve import read_history
 from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO, TINY, shared
@@ -197,6 +200,34 @@ def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_warm_up_longer_than_the_run_is_warned_of(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="the warm-up has 50 optimizer steps, and this run has 2: the learn"):
         main(command("fit", tmp_path))
+
+
+def test_batches_within_a_budget_of_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training and validation; the run has as many steps as the batches that the schedule counts."""
+    batches: dict[str, list[torch.Size]] = {"training_step": [], "validation_step": []}
+
+    def record(hook: str) -> None:
+        unchanged = getattr(T5Module, hook)
+
+        def step(module: T5Module, batch: Batch, batch_idx: int) -> Any:
+            batches[hook].append(batch["input_ids"].shape)
+            return unchanged(module, batch, batch_idx)
+
+        monkeypatch.setattr(T5Module, hook, step)
+
+    for hook in batches:
+        record(hook)
+    options = ["--data.max_tokens_per_batch=500", "--data.batch_size=1000", "--data.max_train_samples=300"]
+    options += ["--trainer.limit_train_batches=1.0", "--trainer.max_epochs=2", "--trainer.num_sanity_val_steps=0"]
+    options += ["--model.warmup_steps=1"]
+    main(command("fit", tmp_path, "--run_name=run", *options))
+    assert all(shape.numel() <= 500 for shapes in batches.values() for shape in shapes)
+    trained = batches["training_step"]
+    epoch = len(trained) // 2
+    assert sum(rows for rows, _ in trained[:epoch]) == sum(rows for rows, _ in trained[epoch:]) == 300
+    assert len({rows for rows, _ in trained}) > 2 and len(batches["validation_step"]) == 4
+    state = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
+    assert state["global_step"] == len(trained) and state["lr_schedulers"][0]["_last_lr"] == [0.0]
 
 
 @pytest.mark.parametrize("task", ["rte", "cola", "boolq", "copa"])

@@ -159,8 +159,22 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
     assert (
         data.describe_sample("train") == "48 of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
     )
+    data.options.max_tokens_per_batch = 100
+    batches = len(data.train_dataloader())
+    assert data.describe_sample("train") == (
+        f"{round(3 * 2000 / batches)} of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+    )
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
     assert [data.describe_sample(role) for role in data.data] == [None] * 4
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_for_a_gpu_are_pinned(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = make("rte", DEMO, "fit")
+    data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
+    monkeypatch.setattr(type(data.trainer.strategy), "root_device", torch.device(device))
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert loader.pin_memory == (device == "cuda")
 
 
 def test_other_validation_rows_after_a_stop(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

@@ -37,6 +37,7 @@ SYNONYMS = {
     "model.compile": ("torch_compile",),
     "data.task": ("task_name", "dataset", "dataset_name"),
     "data.batch_size": ("bs", "train_batch_size", "per_device_train_batch_size", "per_device_eval_batch_size"),
+    "data.max_tokens_per_batch": ("max_tokens", "token_budget", "tokens_per_batch"),
     "data.max_source_length": ("max_length", "max_seq_length", "max_input_length"),
     "data.validation_file": ("val_file", "eval_file", "dev_file"),
     "data.data_dir": ("data_path", "dataset_dir"),

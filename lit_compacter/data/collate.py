@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
 IGNORE_INDEX = -100  # label that the loss ignores
+COLUMNS = ["input_ids", "labels", "segments", "targets", "group", "split", "idx", "row"]  # that `collate` reads
 
 
 class Batch(TypedDict):
@@ -25,12 +27,13 @@ class Batch(TypedDict):
 
 def collate(rows: Mapping[str, list[Any]], pad_token_id: int) -> Batch:
     """Pad the columns of tokenized rows."""
-    inputs = [torch.tensor(ids) for ids in rows["input_ids"]]
-    labels = [torch.tensor(ids) for ids in rows["labels"]]
+    inputs = rows["input_ids"]
+    lengths = np.array([len(ids) for ids in inputs])
+    real = np.arange(lengths.max()) < lengths[:, None]  # (B, S)
     return {
         "input_ids": _pad(inputs, pad_token_id),
-        "attention_mask": _pad([torch.ones_like(ids) for ids in inputs], 0),
-        "labels": _pad(labels, IGNORE_INDEX),
+        "attention_mask": torch.from_numpy(real.astype(np.int64)),
+        "labels": _pad(rows["labels"], IGNORE_INDEX),
         "source": ["".join(segments) for segments in rows["segments"]],
         "targets": rows["targets"],
         "group": rows["group"],
@@ -40,5 +43,14 @@ def collate(rows: Mapping[str, list[Any]], pad_token_id: int) -> Batch:
     }
 
 
-def _pad(tensors: list[Tensor], value: int) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+def pin(batch: Batch) -> Batch:
+    """Copy the tensors to page-locked memory: without it, the copy to a GPU waits for all work that is queued there."""
+    tensors = {name: value.pin_memory() for name, value in batch.items() if isinstance(value, Tensor)}
+    return {**batch, **tensors}  # type: ignore[typeddict-item]
+
+
+def _pad(rows: list[list[int]], value: int) -> Tensor:
+    padded = np.full((len(rows), max(map(len, rows))), value, np.int64)  # NumPy reads lists ten times as fast as torch
+    for row, ids in zip(padded, rows, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(padded)

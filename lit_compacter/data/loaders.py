@@ -1,12 +1,15 @@
-"""The training loader, which can resume in the middle of an epoch."""
+"""The loaders of batches; that of training can resume in the middle of an epoch."""
 
 import warnings
 from collections.abc import Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING, TypedDict
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from lit_compacter.data.collate import IGNORE_INDEX, Batch, collate
-from lit_compacter.data.samplers import LengthGroupedBatchSampler
+from pytorch_lightning import Trainer
+from torch.utils.data import DataLoader
+
+from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate, pin
+from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
 from lit_compacter.data.tokenization import digest
 from lit_compacter.errors import UserError
 
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class LoaderState(TypedDict):
-    """Position of the training loader, and what its batches depend on: seed, epoch, batch size and rows."""
+    """Position of the training loader, and what its batches depend on: seed, epoch, size of batches and rows."""
 
     seed: int
     batch_size: int  # of all processes together
+    max_tokens: NotRequired[str]  # of each process × processes; there is none without data.max_tokens_per_batch
     epoch: int
     num_yielded: int  # batches of the epoch
     rows: int
@@ -32,12 +36,20 @@ class ResumableLoader:
         data: Tokenized rows.
         sampler: Yields the row numbers of this rank's share of each batch.
         pad_token_id: The tokenizer's padding token.
+        pin_memory: Copy batches to page-locked memory, for a GPU.
     """
 
-    def __init__(self, data: "datasets.Dataset", sampler: LengthGroupedBatchSampler, pad_token_id: int) -> None:
-        self.data = data
+    def __init__(
+        self,
+        data: "datasets.Dataset",
+        sampler: LengthGroupedBatchSampler,
+        pad_token_id: int,
+        pin_memory: bool = False,
+    ) -> None:
+        self.data = data.select_columns(COLUMNS)
         self.sampler = sampler
         self.pad_token_id = pad_token_id
+        self.pin_memory = pin_memory
         self.num_yielded = 0
         self.resumed: LoaderState | None = None
 
@@ -54,7 +66,7 @@ class ResumableLoader:
             batch = collate(self.data[rows or [0]], self.pad_token_id)
             if not rows:
                 batch["labels"].fill_(IGNORE_INDEX)
-            yield batch
+            yield pin(batch) if self.pin_memory else batch
 
     def _first_batch(self) -> int:
         """The index of the first batch to yield. It is above 0 only when resuming in the middle of an epoch."""
@@ -67,12 +79,17 @@ class ResumableLoader:
         if not mid_epoch:
             return 0
         current = self.state_dict()
-        options = {"batch_size": "data.batch_size × processes", "seed": "seed_everything"}
+        options = {
+            "batch_size": "data.batch_size × processes",
+            "max_tokens": "data.max_tokens_per_batch × processes",
+            "seed": "seed_everything",
+        }
         for name, option in options.items():
-            if resumed[name] != current[name]:  # type: ignore[literal-required]
+            then, now = resumed.get(name, "null"), current.get(name, "null")
+            if then != now:
                 raise UserError(
-                    f"the checkpoint is from the middle of an epoch with {option} {resumed[name]}, "  # type: ignore[literal-required]
-                    f"this run has {current[name]}; keep it, or resume from the end of an epoch"  # type: ignore[literal-required]
+                    f"the checkpoint is from the middle of an epoch with {option} {then}, "
+                    f"this run has {now}; keep it, or resume from the end of an epoch"
                 )
         return resumed["num_yielded"]
 
@@ -92,14 +109,37 @@ class ResumableLoader:
         return digest(self.data, "input_ids", "labels")
 
     def state_dict(self) -> LoaderState:
-        return {
-            "seed": self.sampler.seed,
-            "batch_size": self.sampler.batch_size,
-            "epoch": self.sampler.epoch,
+        sampler = self.sampler
+        state: LoaderState = {
+            "seed": sampler.seed,
+            "batch_size": sampler.batch_size,
+            "epoch": sampler.epoch,
             "num_yielded": self.num_yielded,
             "rows": len(self.data),
             "digest": self.digest,
         }
+        if sampler.max_tokens is not None:
+            state["max_tokens"] = f"{sampler.max_tokens} × {sampler.world_size}"
+        return state
 
     def load_state_dict(self, state: LoaderState) -> None:
         self.resumed = state
+
+
+def evaluation_loader(
+    data: "datasets.Dataset", sampler: EvaluationBatchSampler, pad_token_id: int, pin_memory: bool
+) -> DataLoader[Batch]:
+    """Padded evaluation batches. The sampler yields whole batches of row numbers: each is fetched in one read."""
+    options: Any = {"batch_size": None, "collate_fn": partial(collate, pad_token_id=pad_token_id)}
+    return DataLoader(dataset=data.select_columns(COLUMNS), sampler=sampler, pin_memory=pin_memory, **options)
+
+
+def check_validation_interval(trainer: Trainer, batches: int) -> None:
+    """Raise UserError if an epoch has fewer batches than `trainer.val_check_interval`."""
+    batches = num_batches(batches, trainer.limit_train_batches)
+    interval = trainer.val_check_interval
+    if trainer.check_val_every_n_epoch is not None and isinstance(interval, int) and interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval is {interval}, and an epoch has {batches} batches; expected a number up "
+            "to that, or --trainer.check_val_every_n_epoch null to count over all epochs"
+        )

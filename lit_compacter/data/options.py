@@ -100,6 +100,11 @@ class DataOptions(InputOptions):
     batch_size: PositiveInt = 100  # type: ignore[valid-type]
     """Examples per batch and process, in training and evaluation."""
 
+    max_tokens_per_batch: PositiveInt | None = None  # type: ignore[valid-type]
+    """Source tokens per batch and process, with padding: a batch takes as many examples of similar length as fit, up to
+    batch_size, which short texts may need to be higher. An example with more tokens is a batch of its own. Default: no
+    limit."""
+
     seed: int = 42
     """Seed of the order of training batches."""
 

@@ -1,13 +1,15 @@
 """The order of examples: batches of similar lengths, which need little padding."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 GOLDEN_RATIO = (3 - 5**0.5) / 2  # below 1/2; its multiples, modulo 1, are the most evenly spread
-JITTER = 0.05  # relative; lets the composition of batches change from epoch to epoch for about 1 % more padding
+JITTER = 0.02  # relative; lets the composition of batches change from epoch to epoch for about 1 % more padding
 
 
 class LengthGroupedBatchSampler:
@@ -16,34 +18,49 @@ class LengthGroupedBatchSampler:
     Lightning calls `set_epoch` before each epoch, so a resumed run sees the batches of the run that was stopped. It may
     call `iter()` before that, so `__iter__` must stay a generator, which reads the epoch at the first batch.
 
+    All epochs have the same number of batches, of the same sizes. With `max_tokens`, the sizes are those that also
+    leave room for the longest examples that the jitter can move into a batch.
+
     The share of a rank can be empty in an epoch's smallest batch.
 
     Args:
         lengths: Number of source tokens of each example.
-        batch_size: Examples per batch and process; the last batch may be smaller.
+        batch_size: Most examples per batch and process.
         seed: Seed of the order.
         rank: Rank of this process.
-        world_size: Number of processes. Each takes its share of every batch of `world_size * batch_size` examples, so
+        world_size: Number of processes. Each takes its share of every batch of `world_size` times as many examples, so
             that all ranks have examples of similar lengths at each step.
+        max_tokens: Most source tokens per batch and process, with padding, unless a single example has more.
     """
 
-    def __init__(self, lengths: npt.ArrayLike, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        lengths: npt.ArrayLike,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        max_tokens: int | None = None,
+    ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size * world_size
         self.seed = seed
         self.rank, self.world_size = rank, world_size
+        self.max_tokens = max_tokens
         self.epoch = 0
+        longest = np.sort(self.lengths) * (1 + JITTER) // (1 - JITTER)  # that the jitter can move to each place
+        self._starts = _starts(longest.clip(max=self.lengths.max()), batch_size, max_tokens, world_size)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return len(self._starts)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         keys = self.lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
-        batches = _cut(np.argsort(keys), self.batch_size)
+        batches = _cut(np.argsort(keys), self._starts)
         for i in rng.permutation(len(batches)):
             yield batches[i][self.rank :: self.world_size]
 
@@ -61,11 +78,12 @@ class EvaluationBatchSampler:
     Args:
         lengths: Number of source tokens of each example.
         groups: Group of each example; a group is drawn as a whole.
-        batch_size: Examples per batch; the last batch may be smaller.
+        batch_size: Most examples per batch.
         seed: Seed of the sample, and of the order of examples of the same length.
         rank: Rank of this process.
         world_size: Number of processes.
         limit: Number or share of the batches per process that the trainer uses (`trainer.limit_val_batches`).
+        max_tokens: Most source tokens per batch, with padding, unless a single example has more.
 
     Attributes:
         rows: Numbers of the examples that are evaluated.
@@ -80,13 +98,28 @@ class EvaluationBatchSampler:
         rank: int = 0,
         world_size: int = 1,
         limit: int | float = 1.0,
+        max_tokens: int | None = None,
     ) -> None:
-        lengths = np.asarray(lengths)
-        self.num_batches = -(-len(lengths) // (batch_size * world_size))
-        count = num_batches(self.num_batches, limit) * batch_size * world_size
-        self.rows = stratified_sample(lengths, groups, count, seed) if count < len(lengths) else np.arange(len(lengths))
-        batches = _cut(self.rows[_by_length(lengths[self.rows], seed)], batch_size)
-        of_mean_length = float((lengths > lengths.mean()).mean())  # start with a batch of average length
+        lengths, groups = np.asarray(lengths), np.asarray(groups)
+
+        def cut(rows: npt.NDArray[np.int64]) -> list[list[int]]:
+            order = rows[_by_length(lengths[rows], seed)[::-1]]
+            return _cut(order, _starts(lengths[order], batch_size, max_tokens))[::-1]  # the longest first
+
+        def sample(count: int) -> npt.NDArray[np.int64]:
+            return stratified_sample(lengths, groups, count, seed)
+
+        self.rows = np.arange(len(lengths))
+        batches = cut(self.rows)
+        self.num_batches = -(-len(batches) // world_size)
+        most = num_batches(self.num_batches, limit) * world_size
+        if most < len(batches):  # draw as many examples as fit
+            counts = range(1, min(len(lengths), most * batch_size) + 1)
+            self.rows = sample(bisect_right(counts, most, key=lambda count: len(cut(sample(count)))))
+            batches = cut(self.rows)
+        mean = lengths.mean()
+        longer = sum(lengths[batch].mean() > mean for batch in batches)
+        of_mean_length = longer / max(1, len(batches))  # start with a batch of average length
         batches = [batches[place] for place in golden_ratio_order(len(batches), of_mean_length)]
         last = len(batches) - 1
         self.batches = [batches[min(i + rank, last)] for i in range(0, len(batches), world_size)]
@@ -135,5 +168,28 @@ def _by_length(lengths: npt.NDArray[Any], seed: int) -> npt.NDArray[np.int64]:
     return np.lexsort((np.random.default_rng(seed).permutation(len(lengths)), -lengths))
 
 
-def _cut(order: npt.NDArray[np.int64], size: int) -> list[list[int]]:
-    return [order[start : start + size].tolist() for start in range(0, len(order), size)]
+def _starts(
+    longest: npt.NDArray[Any], batch_size: int, max_tokens: int | None = None, world_size: int = 1
+) -> list[int]:
+    """Cut a sequence of examples, the shortest first, into the fewest batches.
+
+    Args:
+        longest: The number of tokens that a batch is padded to if it ends with this example, for each.
+        batch_size: Most examples per batch and process.
+        max_tokens: Most tokens per batch and process, with padding, unless a single example has more.
+        world_size: Number of processes that share a batch.
+
+    Returns:
+        Where batches begin.
+    """
+    room = np.full(len(longest), batch_size) if max_tokens is None else (max_tokens // longest).clip(1, batch_size)
+    earliest = np.arange(1, len(longest) + 1) - world_size * room  # start of a batch that ends with this example
+    starts, end = [], 0
+    while end < len(longest):
+        starts.append(end)
+        end = int(np.searchsorted(earliest, end, side="right"))
+    return starts
+
+
+def _cut(order: npt.NDArray[np.int64], starts: list[int]) -> list[list[int]]:
+    return [order[start:end].tolist() for start, end in pairwise([*starts, len(order)])]

@@ -64,6 +64,7 @@ class LogHyperparameters(Callback):
             "warmup_steps": pl_module.options.warmup_steps,
             "weight_decay": pl_module.options.weight_decay,
             "batch_size": data.options.batch_size * trainer.world_size * trainer.accumulate_grad_batches,
+            "max_tokens_per_batch": data.options.max_tokens_per_batch,
             "seed": pl_module.options.seed,
             "trainable_parameters": trainable,
             "total_parameters": total,

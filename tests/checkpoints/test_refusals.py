@@ -130,6 +130,7 @@ def test_the_order_of_batches_is_kept_in_the_middle_of_an_epoch(
         (f"--data.data_dir={tmp_path}", "the training rows have changed since the checkpoint (2,000 rows then, 2,000 "),
         ("--seed_everything=7", "from the middle of an epoch with seed_everything 42, this run has 7; keep it"),
         ("--data.batch_size=8", "with data.batch_size × processes 32, this run has 8; keep it"),
+        ("--data.max_tokens_per_batch=500", "max_tokens_per_batch × processes null, this run has 500 × 1; keep it"),
     ):
         assert message in error(capsys, *command("fit", tmp_path, "--run_name=run", "--ckpt_path=last", option))
 

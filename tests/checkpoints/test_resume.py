@@ -61,6 +61,7 @@ MIDDLE = [
     pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
     pytest.param([BFLOAT16], id="bfloat16", marks=pytest.mark.soak),
     pytest.param([BFLOAT16, *ACCUMULATION, *SHARDED], id="bfloat16, sharded", marks=pytest.mark.soak),
+    pytest.param([*PROCESSES, "--data.max_tokens_per_batch=500"], id="tokens", marks=pytest.mark.soak),
 ]
 
 

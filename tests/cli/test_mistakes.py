@@ -57,6 +57,10 @@ MISTAKES = {
     ),
     "batch_size -1": (["--data.batch_size=-1"], "data.batch_size is -1; expected a whole number above 0"),
     "batch_size 0": (["--data.batch_size=0"], "data.batch_size is 0; expected a whole number above 0"),
+    "max_tokens_per_batch 0": (
+        ["--data.max_tokens_per_batch=0"],
+        "data.max_tokens_per_batch is 0; expected a whole number above 0 or null",
+    ),
     "max_source_length 0": (
         ["--data.max_source_length=0"],
         "data.max_source_length is 0; expected a whole number",
