@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,14 @@ MIDDLE = [
     pytest.param(ACCUMULATION, id="accumulation", marks=pytest.mark.soak),
     pytest.param([*ACCUMULATION, *PROCESSES], id="two processes"),
     pytest.param([*ACCUMULATION, *SHARDED], id="sharded", marks=pytest.mark.soak),
+    *(
+        pytest.param(
+            [f"--model.quantization={quantization}", "--trainer.precision=bf16-mixed", *VALIDATIONS],
+            id=quantization,
+            marks=pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"),
+        )
+        for quantization in ("8bit", "nf4")
+    ),
 ]
 
 
