@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -183,9 +184,11 @@ class T5Module(LightningModule):
                 "checkpoints were written before that. Lower --model.learning_rate"
             )
 
-    def _autocast(self) -> torch.autocast:
-        """Compute in bfloat16 if the frozen weights are not in float32, whatever the trainer's precision."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.backbone_dtype == "bfloat16")
+    def _autocast(self) -> AbstractContextManager[None]:
+        """Compute in bfloat16 if the frozen weights are not in float32; else as `trainer.precision` says."""
+        if not self.options.computes_in_bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW; its learning rate rises linearly over the warm-up and falls linearly to 0 at the run's end.

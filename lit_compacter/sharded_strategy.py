@@ -25,11 +25,16 @@ class ShardedBackbone(DDPStrategy):
         """Shard the blocks, then move the module to the device.
 
         Raises:
-            UserError: The method trains everything, so nothing is left to shard.
+            UserError: The method trains everything, so nothing is left to shard, or the weights are quantized.
         """
         module = self.lightning_module
         assert isinstance(module, T5Module) and module.model is not None
         model: nn.Module = module.model
+        if module.options.quantization is not None:
+            raise UserError(
+                "strategy sharded cannot shard quantized weights: use --trainer.strategy ddp, or remove "
+                "--model.quantization"
+            )
         whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
         if whole == set(module.parameters()):
             raise UserError(

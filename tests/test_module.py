@@ -11,6 +11,7 @@ from lit_compacter.backbones.generation import rank_texts
 from lit_compacter.cli.main import main
 from lit_compacter.methods import Compacter, LayerNorms
 from lit_compacter.module import T5Module
+from tests.command_line import command
 from tests.conftest import TINY
 from tests.models import small_t5
 
@@ -81,3 +82,29 @@ def test_no_step_waits_for_the_device(tmp_path: Path) -> None:
 
     assert CountHostReads.counts
     assert set(CountHostReads.counts) == {1}, "the check for finite gradients, which runs at each step on CPUs only"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], torch.float32),
+        (["--trainer.precision=bf16-mixed"], torch.bfloat16),
+        (["--model.backbone_dtype=bfloat16"], torch.bfloat16),
+    ],
+)
+def test_the_type_that_is_computed_in(
+    options: list[str], expected: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def watch(linear: torch.nn.Linear, args: Any, output: torch.Tensor) -> None:
+        found.append(output.dtype)
+
+    handle = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, args, output: watch(module, args, output) if isinstance(module, torch.nn.Linear) else None
+    )
+    try:
+        main(command("fit", tmp_path, *options))
+    finally:
+        handle.remove()
+    assert set(found) == {expected}, "in training and in validation"

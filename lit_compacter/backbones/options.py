@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lit_compacter.layers.quantized import Quantization
+
 BACKBONE = "google-t5/t5-base"  # the paper's
 
 
@@ -25,9 +27,18 @@ class BackboneOptions:
     """Type of the frozen weights. bfloat16 halves their memory and computes under bf16 autocast, which is faster where
     the hardware multiplies bfloat16 matrices; everything that is trained stays in float32."""
 
+    quantization: Quantization | None = None
+    """Hold the linear layers of the blocks, except those that leave a feed-forward, in 8 or 4 bits (nf4), and the other
+    frozen weights as bfloat16 does. Slower, for models that do not fit the device otherwise; needs bitsandbytes."""
+
     gradient_checkpointing: bool = False
     """Recompute the activations in the backward pass: less memory, about a third more time, the same losses."""
 
     compile: bool = False
     """Compile the training step's forward pass with torch.compile: the first steps take minutes, the losses are the
     same up to rounding. Evaluation is not compiled."""
+
+    @property
+    def computes_in_bfloat16(self) -> bool:
+        """Whether frozen weights are held in bfloat16, which autocast must then compute in."""
+        return self.backbone_dtype == "bfloat16" or self.quantization is not None

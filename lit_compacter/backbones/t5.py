@@ -90,6 +90,13 @@ def blocks(model: T5ForConditionalGeneration) -> Iterator[nn.Module]:
         yield from model.get_submodule(f"{stack}.block").children()
 
 
+def named_linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    """The linear layers of the blocks that may be replaced: not `wo`, whose weight the model itself reads."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and ".block." in name and not name.endswith(".wo"):
+            yield name, module
+
+
 def attach(host: nn.Module, name: str, module: nn.Module) -> None:
     """Register `module` as the submodule `name` of `host`, and apply it to the output of `host`.
 

@@ -6,6 +6,7 @@ from lit_compacter.layers.low_rank import LowRankLinear
 from lit_compacter.layers.phm import PHMLinear, PHMRule
 from lit_compacter.layers.phm_bottleneck import PHMBottleneck
 from lit_compacter.layers.projection import Fastfood, Subspace
+from lit_compacter.layers.quantized import QuantizedLinear
 from lit_compacter.layers.rms_norm import RMSNorm
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PHMBottleneck",
     "PHMLinear",
     "PHMRule",
+    "QuantizedLinear",
     "RMSNorm",
     "Subspace",
 ]

@@ -36,6 +36,10 @@ class Method(ABC):
             UserError: The options do not fit the model.
         """
 
+    def obstacle_to_quantization(self) -> str | None:
+        """Why the method cannot be used with `model.quantization`, such as "trains all weights"; None if it can."""
+        return None
+
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:
         """Add modules to the frozen `model`, and unfreeze the base parameters to train with them."""

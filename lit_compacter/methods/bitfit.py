@@ -19,5 +19,8 @@ class BitFit(Method):
     def inject(self, model: T5ForConditionalGeneration) -> None:
         add_biases(model)
 
+    def obstacle_to_quantization(self) -> str:
+        return "adds biases to the layers that are quantized"
+
     def summary_group(self, name: str) -> str:
         return "biases"

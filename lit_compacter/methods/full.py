@@ -13,3 +13,6 @@ class FullFineTuning(Method):
 
     def inject(self, model: T5ForConditionalGeneration) -> None:
         model.requires_grad_(True)
+
+    def obstacle_to_quantization(self) -> str:
+        return "trains all weights"

@@ -38,6 +38,9 @@ class IntrinsicSAID(Method):
         if self.dim <= num_weights:
             raise UserError(f"model.method.dim is {self.dim}; expected more than {num_weights}, the number of weights")
 
+    def obstacle_to_quantization(self) -> str:
+        return "changes all weights"
+
     def summary_group(self, name: str) -> str:
         return "subspace"
 

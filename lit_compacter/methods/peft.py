@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
 OWN_LOOP = ("ADALORA", "POLY")  # need extra calls or inputs at each step
+QUANTIZABLE = ("LORA", "IA3")  # leave the weights alone, but for these options of LoRA with other values
+LEAVES_WEIGHTS = {"use_dora": (False,), "init_lora_weights": (True, False, "gaussian")}
 NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name
 
 
@@ -53,6 +55,15 @@ class Peft(Method):
             return kinds[kind](task_type="SEQ_2_SEQ_LM", **options)
         except Exception as error:  # PEFT's configs raise many types
             raise UserError(f"model.method.config: {first_line(error)}") from error
+
+    def obstacle_to_quantization(self) -> str | None:
+        kind = self.config.get("peft_type")
+        if kind not in QUANTIZABLE:
+            return f"has peft_type {kind}, which may read the weights, unlike {' and '.join(QUANTIZABLE)}"
+        for option, values in LEAVES_WEIGHTS.items():
+            if option in self.config and self.config[option] not in values:
+                return f"has {option} {self.config[option]}, which reads the weights"
+        return None
 
     def summary_group(self, name: str) -> str:
         return str(self.config["peft_type"]).lower()

@@ -14,6 +14,7 @@ from torch import nn
 from lit_compacter.checkpoints.callbacks import BestCheckpoint
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.layers import QuantizedLinear
 from lit_compacter.methods import name_of, plain_options
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.results.learning_curve import draw_learning_curve
@@ -104,9 +105,11 @@ class DataSummary(Callback):
 
 
 def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Number of trainable parameters, and of all parameters."""
+    """Number of trainable parameters, and of all parameters, however many bits hold them."""
     parameters = list(module.parameters())
-    return sum(p.numel() for p in parameters if p.requires_grad), sum(p.numel() for p in parameters)
+    quantized = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
+    total = sum(p.numel() for p in parameters) + sum(q.num_weights - q.weight.numel() for q in quantized)
+    return sum(p.numel() for p in parameters if p.requires_grad), total
 
 
 def headline(trainable: int, total: int) -> str:

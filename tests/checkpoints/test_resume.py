@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ MIDDLE = [
     pytest.param([BFLOAT16], id="bfloat16", marks=pytest.mark.soak),
     pytest.param([BFLOAT16, *ACCUMULATION, *SHARDED], id="bfloat16, sharded", marks=pytest.mark.soak),
     pytest.param([*PROCESSES, "--data.max_tokens_per_batch=500"], id="tokens", marks=pytest.mark.soak),
+    *(
+        pytest.param(
+            [f"--model.quantization={quantization}", *VALIDATIONS],
+            id=quantization,
+            marks=pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed"),
+        )
+        for quantization in ("8bit", "nf4")
+    ),
 ]
 
 
