@@ -75,7 +75,6 @@ def test_the_papers_recipe_is_the_default() -> None:
         "weight_decay": 0.0,
         "pretrained": True,
         "backbone_dtype": "float32",
-        "quantization": None,
         "gradient_checkpointing": False,
         "compile": False,
         "evaluate": "generate",

@@ -126,7 +126,7 @@ def test_commands(trained_on: str, tested_on: str, tmp_path: Path, capsys: pytes
     file = tmp_path / "run/checkpoints/best.ckpt"
     names = read_checkpoint(file)["state_dict"].keys()
     assert all(".adapter." in name or "layer_norm" in name or "phm_rule" in name for name in names)
-    arguments = ["test", "--config", "demo.yaml", *QUICK, f"--trainer.default_root_dir={tmp_path}", *more]
+    arguments = ["test", "--config", "demo.yaml", *QUICK, f"--trainer.default_root_dir={tmp_path}"]
     assert main([*arguments, f"--ckpt_path={file}", f"--model.quantization={tested_on}"])
 
 
