@@ -141,4 +141,4 @@ def test_commands(trained_on: str, tested_on: str, tmp_path: Path, capsys: pytes
     ],
 )
 def test_what_is_refused(more: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert message in error(capsys, *command("fit", tmp_path, "--model.quantization=nf4"))
+    assert message in error(capsys, *command("fit", tmp_path, "--model.quantization=nf4", *more))
