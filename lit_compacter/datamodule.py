@@ -1,5 +1,6 @@
 """Rows → split → text pair → tokens → batches."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Hashable
@@ -172,7 +173,7 @@ class GlueDataModule(LightningDataModule):
         (option, limit), total = self._limit(split), len(self.data[split])
         if split == "train":
             batches = len(self._training_sampler())
-            rows = round(total * num_batches(batches, limit) / batches)  # the mean of all epochs
+            rows = math.ceil(total * num_batches(batches, limit) / batches)  # the mean of all epochs
             drawn = "drawn anew for each epoch"
         else:
             rows = len(self._evaluation_sampler(split).rows)

@@ -41,8 +41,6 @@ def build_model(method: Method, options: BackboneOptions) -> FineTunedModel:
     Raises:
         UserError: Nothing can be loaded, or the method does not fit the model or its quantization.
     """
-    if options.quantization is not None:
-        check_quantization(method, options.quantization)
     if options.computes_in_bfloat16 and torch.get_default_dtype() == torch.float64:
         raise UserError("a backbone in bfloat16, 8 or 4 bits computes in bfloat16; remove --trainer.precision 64-true")
     with torch.device("cpu"):  # the device may lack memory for weights that are not yet quantized or rounded
@@ -90,7 +88,7 @@ def hold_frozen_weights_in(dtype: torch.dtype, model: T5ForConditionalGeneration
             weight.data = weight.data.to(dtype)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
-            module.register_forward_hook(_in_float32)
+            module.register_forward_hook(_in_float32, prepend=True)
 
 
 def _in_float32(embedding: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:

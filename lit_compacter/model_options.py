@@ -34,7 +34,7 @@ class ModelOptions(BackboneOptions):
 
     evaluate: Literal["generate", "rank"] = "generate"
     """How an answer is found. generate: decode greedily, as in the paper. rank: take the label whose text is the
-    likeliest, in one pass of the decoder; for tasks with labels, where no answer is invalid then."""
+    likeliest, by one pass of the decoder for each; for tasks with labels, where no answer is invalid then."""
 
     def __post_init__(self) -> None:
         make_plain(self)

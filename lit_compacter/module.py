@@ -27,12 +27,13 @@ from lit_compacter.compat import ignore_in_ddp
 from lit_compacter.data.collate import IGNORE_INDEX, Batch
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Method, name_of
-from lit_compacter.model import build_model
+from lit_compacter.model import build_model, check_quantization
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.schedule import align_with_run, make_schedule
 from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.metrics import AnswerMetrics
 from lit_compacter.tasks.predictions import Prediction, make_predictions
+from lit_compacter.tasks.task import Task
 
 if TYPE_CHECKING:
     from lit_compacter.datamodule import GlueDataModule
@@ -58,17 +59,28 @@ class T5Module(LightningModule):
         self.model: T5ForConditionalGeneration | None = None
         self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.is_finite = torch.tensor(True)  # whether all gradients have been
         self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
         self.majority_target = ""  # most common training target, which replaces invalid outputs in leaderboard files
 
     # The model
 
-    def check_options(self) -> None:
-        """Check `model_name` and the method's options, without loading the model's weights.
+    def check_options(self, task: Task) -> None:
+        """Check the options and the method's, without loading the model's weights.
+
+        Args:
+            task: The run's task.
 
         Raises:
-            UserError: The model is not a T5, or the options do not fit it.
+            UserError: The model is not a T5, or the options do not fit it, the task or each other.
         """
+        if self.options.evaluate == "rank" and not isinstance(task.answer, Labels):
+            raise UserError(
+                f"model.evaluate rank needs a task with labels, and the answers of {task.name} are {task.answer.kind}; "
+                "use --model.evaluate generate"
+            )
+        if self.options.quantization is not None:
+            check_quantization(self.method, self.options.quantization)
         self.method.check(load_skeleton(self.options.model_name, self.options.revision))
         if self.options.init_from is not None:
             read_initial_adapter(self.options.init_from, self.method)
@@ -99,10 +111,6 @@ class T5Module(LightningModule):
         self.task, self.tokenizer, self.max_target_length = data.task, data.tokenizer, data.max_target_length
         self.inputs = data.options.inputs
         self.metrics = AnswerMetrics(self.task.answer, self.task.metrics)
-        if self.options.evaluate == "rank" and not isinstance(self.task.answer, Labels):
-            raise UserError(
-                f"model.evaluate is rank, and the answers of task {self.task.name} are no labels; use generate"
-            )
         if stage == "fit":
             self.majority_target = data.majority_target
         if str(self.trainer.precision).startswith("16"):
@@ -130,7 +138,7 @@ class T5Module(LightningModule):
 
     def on_train_start(self) -> None:
         self.totals = torch.zeros(2, device=self.device)  # loss and target tokens of this rank since the last step
-        self.is_finite = torch.tensor(True, device=self.device)  # whether all gradients have been
+        self.is_finite = torch.tensor(True, device=self.device)
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
         align_with_run(schedule, self.trainer, self._data.num_trained_batches(self.current_epoch))
@@ -146,7 +154,7 @@ class T5Module(LightningModule):
                 decoder_input_ids=self.model.prepare_decoder_input_ids_from_labels(labels),
                 use_cache=False,
             ).logits  # (B, T, V)
-        logits = logits.flatten(0, 1).float()
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)  # of bfloat16: float32
         loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
         self.totals += torch.stack([loss.detach(), (labels != IGNORE_INDEX).sum()])
         return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
@@ -154,13 +162,12 @@ class T5Module(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradient by the target tokens of the global batch, however the batch is split.
 
-        Nothing here waits for a GPU.
-
         Raises:
-            UserError: On a CPU: the gradient is not finite. The parameters have not been updated with it.
+            UserError: A gradient is not finite. On a CPU, the parameters have not been updated with it. On a GPU, which
+                would have to wait for the check, it is found at the next step that is logged.
         """
-        if torch.distributed.is_initialized():
-            torch.distributed.all_reduce(self.totals)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(self.totals)  # without the barrier of strategy.reduce
         loss, num_tokens = self.totals
         self.log("train/loss", loss / num_tokens, prog_bar=True, batch_size=1)
         self.log(LEARNING_RATE, optimizer.param_groups[0]["lr"], batch_size=1)
@@ -173,14 +180,14 @@ class T5Module(LightningModule):
             return
         self.is_finite &= torch.nn.utils.get_total_norm(gradients).isfinite()
         every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # steps at which the loggers wait too
-        if self.device.type == "cpu" or self.global_step % every == 0:
+        if self.device.type == "cpu" or (every and (self.global_step + 1) % every == 0):
             self.check_finite()
 
     def check_finite(self) -> None:
-        """Raise UserError if a gradient was not finite. Called before a checkpoint is written, too."""
+        """Raise UserError if a gradient was not finite."""
         if not self.is_finite:
             raise UserError(
-                f"training diverged: the gradient of optimizer step {self.global_step + 1} is not finite; the "
+                f"training diverged: a gradient is not finite, at or before optimizer step {self.global_step + 1}; the "
                 "checkpoints were written before that. Lower --model.learning_rate"
             )
 
@@ -263,7 +270,7 @@ class T5Module(LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.trainer.training:
+        if self.trainer.state.fn == TrainerFn.FITTING:
             self.check_finite()
         checkpoint[METADATA_KEY] = self.checkpoint_metadata()
 

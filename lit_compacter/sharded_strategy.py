@@ -41,6 +41,10 @@ class ShardedBackbone(DDPStrategy):
                 f"strategy sharded shards frozen parameters, but method {type(module.method).__name__} trains "
                 "everything; use --trainer.strategy ddp"
             )
+        if module.options.evaluate == "rank":
+            raise UserError(
+                "strategy sharded cannot rank labels; use --model.evaluate generate or --trainer.strategy ddp"
+            )
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for part in (*blocks(module.model), model):
             fully_shard(part, mesh=mesh, ignored_params=whole)

@@ -98,7 +98,7 @@ SAVED = {
     "model.decoder.final_layer_norm.weight",
 }
 KEPT = {
-    "format": 5,
+    "format": 6,
     "method": "Compacter",
     "options": {
         **{

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
 from lit_compacter.backbones.generation import rank_texts
 from lit_compacter.cli.main import main
+from lit_compacter.errors import UserError
 from lit_compacter.methods import Compacter, LayerNorms
 from lit_compacter.module import T5Module
 from tests.command_line import command
@@ -71,6 +74,16 @@ def test_frozen_weights_in_bfloat16() -> None:
     plain = T5Module(Compacter(reduction_factor=8), model_name=str(TINY))
     plain.configure_model()
     assert module.backbone == plain.backbone, "one checkpoint fits both"
+
+
+def test_no_checkpoint_is_written_after_a_gradient_that_is_not_finite() -> None:
+    """On a GPU it may not have been found before a validation writes one."""
+    module = T5Module(LayerNorms(), model_name=str(TINY))
+    module.trainer = Trainer(accelerator="cpu", logger=False)
+    module.trainer.state.fn, module.trainer.validating = TrainerFn.FITTING, True
+    module.is_finite = torch.tensor(False)
+    with pytest.raises(UserError, match="training diverged"):
+        module.on_save_checkpoint({})
 
 
 def test_no_step_waits_for_the_device(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def rank_texts(
     attention_mask: Tensor,
     answers: Sequence[str],
 ) -> list[str]:
-    """The likeliest of L answers for each input: argmax_y Σ_t log p(y_t | y_<t, x), in one pass of the decoder.
+    """The likeliest of L answers for each input: argmax_y Σ_t log p(y_t | y_<t, x).
 
     Args:
         model: The model.
@@ -63,17 +63,12 @@ def rank_texts(
     Returns:
         B of them.
     """
-    labels = tokenizer(list(answers), padding=True, return_tensors="pt").to(input_ids.device)
-    count, batch_size = len(answers), len(input_ids)
     states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, S, d)
-    targets = labels.input_ids.repeat(batch_size, 1)  # (B·L, T)
-    logits = model(
-        encoder_outputs=(states.repeat_interleave(count, dim=0),),
-        attention_mask=attention_mask.repeat_interleave(count, dim=0),
-        decoder_input_ids=model.prepare_decoder_input_ids_from_labels(targets),
-        use_cache=False,
-    ).logits.float()  # (B·L, T, V)
-    losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none") * labels.attention_mask.repeat(
-        batch_size, 1
-    )
-    return [answers[index] for index in losses.sum(1).view(batch_size, count).argmin(1).tolist()]
+    losses = []
+    for answer in answers:  # one after another, so that memory does not grow with their number
+        labels = tokenizer(answer, return_tensors="pt").input_ids.to(input_ids.device).expand(len(input_ids), -1)
+        decoder_input_ids = model.prepare_decoder_input_ids_from_labels(labels)  # (B, T)
+        inputs = {"encoder_outputs": (states,), "attention_mask": attention_mask, "use_cache": False}
+        logits = model(decoder_input_ids=decoder_input_ids, **inputs).logits.float()  # (B, T, V)
+        losses.append(F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1))
+    return [answers[index] for index in torch.stack(losses).argmin(0).tolist()]

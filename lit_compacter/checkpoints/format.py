@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from torch import Tensor, nn
 
 METADATA_KEY = "lit_compacter"
-FORMAT = 5  # incremented when checkpoints of earlier versions can no longer be read
+FORMAT = 6  # incremented when checkpoints of earlier versions can no longer be read
 
 
 class Metadata(TypedDict):

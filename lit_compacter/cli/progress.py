@@ -22,9 +22,17 @@ class CompactProgressBar(RichProgressBar):
     def __init__(self) -> None:
         super().__init__(theme=RichProgressBarTheme(metrics_format="#.4g"))
         self.last_refresh = 0.0
+        self.last_read = 0.0
+        self.metrics: dict[str, Any] = {}
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
+        """Read the metrics. While training, only as often as they are drawn, because a GPU waits when they are read."""
+        is_within_epoch = trainer.training and not trainer.is_last_batch
+        if not (is_within_epoch and time.monotonic() - self.last_read < REFRESH_INTERVAL_S):
+            self.last_read = time.monotonic()
+            metrics = super().get_metrics(trainer, pl_module)
+            self.metrics = {name: value for name, value in metrics.items() if name != "v_num"}
+        return self.metrics
 
     def refresh(self, hard: bool = False) -> None:
         """Draw in the thread that prints. Lightning's own thread could draw while a line is printed above the bar."""

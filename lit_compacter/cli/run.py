@@ -74,7 +74,7 @@ def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
     if not (trains or checkpoint):
         raise UserError(f"{verb} needs --ckpt_path: a .ckpt file, or best or last with --run_name")
     check_trainer_options(cli.config.trainer, cli.config_init.trainer, trains)
-    cli.model.check_options()
+    cli.model.check_options(cli.datamodule.task)
     data = cli.datamodule.options
     with cli.open_run_dir() as run_dir, translate_resource_errors(data.batch_size, data.max_source_length):
         if trains:  # the lock is held: no other run can write one now

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 GOLDEN_RATIO = (3 - 5**0.5) / 2  # below 1/2; its multiples, modulo 1, are the most evenly spread
-JITTER = 0.02  # relative; lets the composition of batches change from epoch to epoch for about 1 % more padding
+JITTER = 0.02  # relative; lets the composition of batches change from epoch to epoch for up to 1 % more padding
 
 
 class LengthGroupedBatchSampler:

@@ -26,7 +26,8 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(x, p)
-    return torch.as_tensor(_Dropout.apply(x, p))
+    y: Tensor = _Dropout.apply(x, p)
+    return y
 
 
 class _Dropout(torch.autograd.Function):

@@ -29,9 +29,11 @@ class PHMBottleneck(Bottleneck):
         super().__init__(down, up, non_linearity)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.down.use_factored_matmul and self.up.use_factored_matmul):
+        down, up = self.down, self.up
+        narrows = down.in_features >= down.out_features and up.in_features < up.out_features
+        if not (narrows and down.use_factored_matmul and up.use_factored_matmul):
             return super().forward(x)
-        factors = *self.down.factors(), self.down.bias, *self.up.factors(), self.up.bias
+        factors = *down.factors(), down.bias, *up.factors(), up.bias
         with torch.autocast(x.device.type, enabled=False):  # everything in the type of x
             tensors = (factor.to(x.dtype) for factor in factors)
             y, *_ = FactoredBottleneck.apply(self.activation, x.flatten(0, -2), *tensors)

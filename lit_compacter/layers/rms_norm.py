@@ -26,12 +26,13 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.weight.dtype)
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
+            y: Tensor
             y, _ = _RMSNorm.apply(x, self.weight, self.variance_epsilon)
         else:
             y = F.rms_norm(x, self.weight.shape, self.weight, self.variance_epsilon)
         if torch.is_autocast_enabled(x.device.type):
             y = y.to(torch.get_autocast_dtype(x.device.type))
-        return torch.as_tensor(y)
+        return y
 
 
 class _RMSNorm(torch.autograd.Function):

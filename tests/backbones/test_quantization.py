@@ -16,7 +16,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.layers import QuantizedLinear
 from lit_compacter.layers.quantized import Quantization
 from lit_compacter.methods import Compacter, LayerNorms, Peft
-from lit_compacter.model import FineTunedModel, build_model
+from lit_compacter.model import FineTunedModel, build_model, check_quantization
 from lit_compacter.results.summaries import count_parameters
 from tests.command_line import QUICK, command, error
 from tests.conftest import TINY
@@ -34,6 +34,8 @@ LOGITS = {"8bit": 0.03, "nf4": 0.7}  # the same of a random model, which amplifi
 def build(folder: Path | str, quantization: Quantization | None, how: Any = None, **options: Any) -> FineTunedModel:
     torch.manual_seed(0)
     options |= {"model_name": str(folder), "quantization": quantization}
+    if quantization is not None:
+        check_quantization(how or LayerNorms(), quantization)
     return build_model(how or LayerNorms(), BackboneOptions(**options))
 
 

@@ -66,6 +66,10 @@ MISTAKES = {
         "data.max_source_length is 0; expected a whole number",
     ),
     "no such model": (["--model.model_name=/nowhere"], "no folder '/nowhere' (model.model_name)"),
+    "rank without labels": (
+        ["--data.task=stsb", "--model.evaluate=rank"],
+        "model.evaluate rank needs a task with labels, and the answers of stsb are numbers",
+    ),
     "no such checkpoint": (["--ckpt_path=/nowhere.ckpt"], "no checkpoint /nowhere.ckpt"),
     "model hub out of reach": (
         ["--model.model_name=google-t5/t5-base"],
@@ -224,7 +228,7 @@ def test_training_that_diverges_stops(tmp_path: Path, capsys: pytest.CaptureFixt
     """And leaves the checkpoint from before."""
     options = ["--model.learning_rate=1e30", "--model.warmup_steps=0", "--save_every_n_steps=1", "--run_name=run"]
     message = error(capsys, *command("fit", tmp_path, *options))
-    assert "training diverged: the gradient of optimizer step 2 is not finite" in message
+    assert "training diverged: a gradient is not finite, at or before optimizer step 2" in message
     assert "--model.learning_rate" in message
     state = read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")
     assert state["global_step"] == 1

@@ -38,6 +38,14 @@ def test_equals_the_plain_bottleneck(n: int, r: int, factorized: bool, non_linea
         torch.testing.assert_close(parameter.grad, expected.grad, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(32, 32), (24, 48)])
+def test_adapters_that_do_not_narrow(sizes: tuple[int, int]) -> None:
+    dim, bottleneck = sizes
+    down, up = PHMLinear(dim, bottleneck, 2), PHMLinear(bottleneck, dim, 2)
+    x = torch.randn(3, dim)
+    torch.testing.assert_close(PHMBottleneck(down, up)(x), Bottleneck(down, up)(x))
+
+
 def test_vectors_need_not_be_contiguous() -> None:
     plain, fused = make(4, 1, "gelu_new")
     x = torch.randn(3, 48, 5, dtype=torch.float64).transpose(1, 2)
