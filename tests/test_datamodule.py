@@ -1,6 +1,7 @@
 """From files to padded batches."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_the_trainer_takes_a_fair_sample(limits: dict[str, Any], tmp_path: Path)
     data.options.max_tokens_per_batch = 100
     batches = len(data.train_dataloader())
     assert data.describe_sample("train") == (
-        f"{round(3 * 2000 / batches)} of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
+        f"{math.ceil(3 * 2000 / batches)} of 2,000 rows, drawn anew for each epoch (trainer.limit_train_batches 3)"
     )
     data.trainer = Trainer(accelerator="cpu", logger=False, default_root_dir=tmp_path)
     assert [data.describe_sample(role) for role in data.data] == [None] * 4
