@@ -40,7 +40,8 @@ class QuantizedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        return torch.as_tensor(_Product.apply(x, self.weight, self.scale, self.quantization, self.out_features))
+        y: Tensor = _Product.apply(x, self.weight, self.scale, self.quantization, self.out_features)
+        return y
 
 
 class _Product(torch.autograd.Function):

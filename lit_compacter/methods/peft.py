@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from peft import PeftConfig
 
 OWN_LOOP = ("ADALORA", "POLY")  # need extra calls or inputs at each step
-QUANTIZABLE = ("LORA", "IA3")  # leave the weights alone, but for these options of LoRA with other values
+QUANTIZABLE = ("LORA", "IA3")  # do not read the weights, if their options below have one of these values
 LEAVES_WEIGHTS = {"use_dora": (False,), "init_lora_weights": (True, False, "gaussian")}
 NAMES_CODE = ("megatron_config", "megatron_core")  # PEFT imports what they name
 
