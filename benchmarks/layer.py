@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.compare import rotated
 from benchmarks.report import Times, machine
 from benchmarks.results import table, write
-from lit_compacter.layers import Bottleneck, PHMBottleneck, PHMLinear
+from lit_compacter.layers import Bottleneck, PHMBottleneck, PHMLinear, PHMRule
 
 KINDS = ("Compacter", "H materialized", "nn.Linear")
 REFERENCES = KINDS[1:]
@@ -26,7 +27,8 @@ def make(kind: str, dim: int, bottleneck: int, phm_dim: int) -> Bottleneck:
     sizes = (dim, bottleneck), (bottleneck, dim)
     if kind == "nn.Linear":
         return Bottleneck(nn.Linear(*sizes[0]), nn.Linear(*sizes[1]))
-    down, up = (PHMLinear(*size, phm_dim) for size in sizes)
+    rule = PHMRule(phm_dim)  # one for all layers, as in Compacter
+    down, up = (PHMLinear(*size, phm_dim, phm_rule=rule) for size in sizes)
     down.use_factored_matmul = up.use_factored_matmul = kind == "Compacter"
     return PHMBottleneck(down, up)
 
@@ -56,8 +58,8 @@ def measure(options: argparse.Namespace, phm_dim: int) -> dict[str, list[float]]
     dy = torch.randn(options.tokens, options.dim)
     times: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for round_ in range(options.rounds + 10):
-        for kind, contestant in contestants.items():
-            elapsed = contestant.seconds(x, dy)
+        for kind in rotated(KINDS, round_):
+            elapsed = contestants[kind].seconds(x, dy)
             if round_ >= 10:  # the first rounds warm up
                 times[kind].append(elapsed)
     return times
