@@ -9,10 +9,11 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from lit_compacter.cli.configs import display_name, find_config, read_config
 from lit_compacter.cli.messages import humanize_parser_error
-from lit_compacter.cli.request import METHOD, Request, class_path, flatten, parse_options
+from lit_compacter.cli.request import METHOD, Request, class_path, parse_options
 from lit_compacter.cli.suggestions import explain_unknown_option
 from lit_compacter.cli.user_classes import without_classes
 from lit_compacter.errors import UserError
+from lit_compacter.utils.options import flatten
 
 # Options that are copied to others: source → target. Users cannot set the targets.
 LINKS = (

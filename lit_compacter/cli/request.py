@@ -12,9 +12,10 @@ from lit_compacter.checkpoints.paths import find_checkpoint
 from lit_compacter.cli.configs import DEFAULTS, display_name, find_config, read_config
 from lit_compacter.cli.user_classes import find_classes, split_class_options, without_classes
 from lit_compacter.tasks import hub_repository
+from lit_compacter.utils.options import CLASS, flatten
 
 METHOD = "model.method"
-CLASS, INIT_ARGS = "class_path", "init_args"
+INIT_ARGS = "init_args"
 # A revision, the option that says of what, and what of its values is one repository.
 REVISIONS: tuple[tuple[str, str, Callable[[object], str | None]], ...] = (
     ("model.revision", "model.model_name", str),
@@ -78,17 +79,6 @@ def stale_revisions(sources: Sequence[Mapping[str, Any]]) -> list[str]:
         if last >= 0 and owners[0][-1:] != owners[1][-1:]:
             stale.append(revision)
     return stale
-
-
-def flatten(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted name → value of a config. A class with its options stays one value."""
-    options: dict[str, Any] = {}
-    for name, value in section.items():
-        if isinstance(value, dict) and CLASS not in value:
-            options |= flatten(value, f"{prefix}{name}.")
-        else:
-            options[f"{prefix}{name}"] = value
-    return options
 
 
 def parse_options(args: Sequence[str]) -> dict[str, Any]:

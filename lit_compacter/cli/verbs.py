@@ -15,6 +15,8 @@ VERBS = {
     "show": "Print examples of a task as text pairs, the distributions of labels and lengths, and what the rows lose "
     "to truncation and to the vocabulary.",
     "download": "Download the model and the data set of a run to the cache, for machines without a network.",
+    "study": "Run a grid of methods, tasks, seeds and other options: fit and test for each cell. The same command "
+    "goes on with a study that was stopped.",
     "export": "Write the adapter of a checkpoint to a folder with a model card, for load_adapter and the hub.",
 }
 

@@ -1,0 +1,55 @@
+"""A cell of a study: one run, from its options to its results on disk."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lit_compacter.results.run_dir import CONFIG, METRICS, RESULTS
+from lit_compacter.utils.jsonl import read_records
+
+CELLS = "cells"  # the folder of the run directories in that of the study
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: `fit`, then `test` with its best checkpoint.
+
+    Attributes:
+        name: Name of its run directory.
+        values: Axis → value.
+        search: Searched option → value; empty without a search.
+        options: The arguments of `fit` that make this cell, without those for its run directory.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    options: tuple[str, ...]
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+    def run_dir(self, study: Path) -> Path:
+        """Its run directory in the folder of a study."""
+        return study / CELLS / self.name
+
+    def command(self, study: Path, verb: str) -> list[str]:
+        """The arguments after `main.py` that run one of its verbs. `fit` goes on where an earlier one was stopped.
+
+        Args:
+            study: Folder of the study.
+            verb: fit or test.
+        """
+        if verb == "fit":
+            root = f"--trainer.default_root_dir={study / CELLS}"
+            return ["fit", *self.options, root, f"--run_name={self.name}", "--ckpt_path=last"]
+        config = self.run_dir(study) / CONFIG
+        return [verb, f"--config={config}", f"--run_name={self.name}", "--ckpt_path=best"]
+
+    def has_done(self, study: Path, verb: str) -> bool:
+        """Whether the results of `fit` or `test` are complete."""
+        return any(record["verb"] == verb for record in read_records(self.run_dir(study) / RESULTS))
+
+    def metrics(self, study: Path) -> dict[str, float]:
+        """Its results so far; none before `fit` has ended."""
+        path = self.run_dir(study) / METRICS
+        return dict(json.loads(path.read_text())) if path.exists() else {}

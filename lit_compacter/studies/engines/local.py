@@ -1,0 +1,55 @@
+"""Cells on this machine, several at a time."""
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from queue import SimpleQueue
+
+import torch
+
+from lit_compacter.studies.engines.base import Listener
+from lit_compacter.studies.folder import StudyFolder
+from lit_compacter.studies.runner import Job, run_job
+
+
+class LocalEngine:
+    """Runs cells as processes of this machine.
+
+    Args:
+        num_jobs: How many at a time. They share the CPU's cores, and each has one of the GPUs, if there are several.
+    """
+
+    def __init__(self, num_jobs: int = 1) -> None:
+        self.num_jobs = num_jobs
+
+    def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener) -> None:
+        environments: SimpleQueue[dict[str, str]] = SimpleQueue()  # one for each job at a time
+        for number in range(self.num_jobs):
+            environments.put(self._environment(number))
+        stop = threading.Event()
+
+        def work(job: Job) -> None:
+            env = environments.get()
+            listener.started(job.cell)
+            listener.ended(job.cell, run_job(job, folder, env, stop.is_set))
+            environments.put(env)
+
+        with ThreadPoolExecutor(self.num_jobs) as pool:
+            futures = [pool.submit(work, job) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:  # also of a stop signal; leaving the block waits for the cells
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _environment(self, number: int) -> dict[str, str]:
+        """Variables for the processes of the number-th job at a time."""
+        if self.num_jobs == 1:
+            return {}
+        env = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // self.num_jobs))}
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
+        return env | ({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})

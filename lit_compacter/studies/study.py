@@ -1,0 +1,112 @@
+"""What a study is: a grid of options, and the cells that it consists of."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from lit_compacter.errors import UserError, first_duplicate
+from lit_compacter.studies.cell import Cell
+from lit_compacter.utils.options import flatten
+
+SEED = "seed"
+# Axes whose values name config files; `seed` is an option with a long name; all others are options themselves.
+CONFIG_AXES = {"config": "{}", "task": "{}.yaml", "method": "methods/{}.yaml"}
+OPTION_NAMES = {SEED: "seed_everything"}
+
+
+@dataclass
+class Study:
+    """A grid of runs. Each combination of the axes' values is a cell: `fit`, then `test` with its best checkpoint."""
+
+    configs: list[str] = field(default_factory=list)
+    """Config files of all cells, such as [demo.yaml]."""
+
+    axes: dict[str, list[Any]] = field(default_factory=dict)
+    """Axis → its values. An axis is task, method or config (names of files in configs/), seed, or any option, such as
+    data.max_train_samples."""
+
+    exclude: list[dict[str, Any]] = field(default_factory=list)
+    """Combinations to leave out, such as [{method: full, seed: 3}]."""
+
+    overrides: dict[str, dict[Any, dict[str, Any]]] = field(default_factory=dict)
+    """Axis → value → options of the cells with this value, such as {task: {cb: {trainer: {max_epochs: 100}}}}."""
+
+    search: dict[str, list[Any]] = field(default_factory=dict)
+    """Option → values to try in each cell. The combination with the best mean val/score over seeds is tested."""
+
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Options of all cells."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    """Options of all cells."""
+
+    model: dict[str, Any] = field(default_factory=dict)
+    """Options of all cells."""
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of the grid: the last axis changes fastest.
+
+        Raises:
+            UserError: The grid is empty, an axis has no or repeated values, or `exclude` or `overrides` names an
+                unknown axis or value.
+        """
+        self._check()
+        cells = [
+            self._cell(values, searched)
+            for values in _grid(self.axes)
+            if not any(excluded.items() <= values.items() for excluded in self.exclude)
+            for searched in _grid(self.search)
+        ]
+        if not cells:
+            raise UserError("the study has no cells: exclude leaves out all combinations")
+        if name := first_duplicate([cell.name for cell in cells]):
+            raise UserError(f"two cells of the study have the name {name}; change a value of an axis")
+        return cells
+
+    def _check(self) -> None:
+        if not self.axes:
+            raise UserError("the study has no axes; expected, for example, axes: {method: [compacter, lora]}")
+        for axis, values in (self.axes | self.search).items():
+            if not values:
+                raise UserError(f"axis {axis} has no values; expected a list such as [a, b]")
+            if (repeated := first_duplicate([json.dumps(value) for value in values])) is not None:
+                raise UserError(f"axis {axis} has the value {repeated} twice")
+        named = [(axis, value) for excluded in self.exclude for axis, value in excluded.items()]
+        named += [(axis, value) for axis, values in self.overrides.items() for value in values]
+        for axis, value in named:
+            if axis not in self.axes:
+                raise UserError(f"exclude or overrides names {axis}; expected one of the axes: {', '.join(self.axes)}")
+            if value not in self.axes[axis]:
+                known = ", ".join(map(str, self.axes[axis]))
+                raise UserError(f"exclude or overrides names {axis} {value}; expected one of its values: {known}")
+
+    def _cell(self, values: Mapping[str, Any], searched: Mapping[str, Any]) -> Cell:
+        options = [f"--config={name}" for name in self.configs]
+        options += [f"--config={form.format(values[axis])}" for axis, form in CONFIG_AXES.items() if axis in values]
+        sections = {name: getattr(self, name) for name in ("trainer", "data", "model")}
+        own = [self.overrides.get(axis, {}).get(value, {}) for axis, value in values.items()]
+        set_ = {name: value for part in (sections, *own) for name, value in flatten(part).items()}
+        set_ |= {OPTION_NAMES.get(axis, axis): value for axis, value in values.items() if axis not in CONFIG_AXES}
+        options += [f"--{name}={as_argument(value)}" for name, value in (set_ | dict(searched)).items()]
+        return Cell(_name({**values, **searched}), values, tuple(options), searched)
+
+
+def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    for values in product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def as_argument(value: Any) -> str:
+    """An option's value as an argument: text as it is, all else as YAML reads it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    """`method=lora,seed=1`: the name of a run directory. Options go by their last part where that is unique."""
+    short = [axis.rpartition(".")[2] for axis in values]
+    names = [last if short.count(last) == 1 else axis for last, axis in zip(short, values, strict=True)]
+    texts = [re.sub(r"[^\w.+-]+", "-", as_argument(value)).strip("-") for value in values.values()]
+    return ",".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
