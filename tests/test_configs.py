@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from lit_compacter.cli.cli import CLI
+from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.configs import CONFIGS, find_config
 from lit_compacter.cli.main import main
 from lit_compacter.cli.request import Request, replaced_options
@@ -35,13 +35,6 @@ def parse(*configs: str) -> dict[str, Any]:
     """The resolved config, without running anything."""
     config = parser().parse_args([word for config in configs for word in ("--config", config)])
     return yaml.safe_load(parser().dump(config))  # type: ignore[no-any-return]
-
-
-class ParsingCLI(CLI):
-    """Makes no data module and no model."""
-
-    def instantiate_classes(self) -> None:
-        pass
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -156,7 +149,7 @@ def test_a_warmup_that_is_neither_steps_nor_a_share(given: str) -> None:
 
 
 def test_verbs_are_lightnings() -> None:
-    assert {*LightningCLI.subcommands(), "show", "download", "export"} == VERBS.keys()
+    assert {*LightningCLI.subcommands(), "show", "download", "export", "study"} == VERBS.keys()
 
 
 def test_a_config_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

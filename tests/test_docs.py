@@ -6,11 +6,11 @@ import shlex
 import pytest
 
 from lit_compacter.cli import export
+from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.data_verbs import make_parser
 from lit_compacter.cli.request import Request
 from lit_compacter.tasks.metrics import METRICS
 from tests.conftest import ROOT
-from tests.test_configs import ParsingCLI
 
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)")

@@ -139,3 +139,10 @@ class CLI(LightningCLI):
             if commit is not None and "revision" in config[section]:  # a custom class may not have it
                 config[section].revision = commit
         return with_classes(self.parser.dump(config, skip_unset=False), self.request.classes)
+
+
+class ParsingCLI(CLI):
+    """Only parses the options. It makes no data module and no module, which would load a tokenizer."""
+
+    def instantiate_classes(self) -> None:
+        pass

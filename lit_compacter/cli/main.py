@@ -5,15 +5,13 @@ This module has no slow imports, so that --help answers at once.
 
 import contextlib
 import sys
-from pathlib import Path
 
 from lit_compacter.cli.verbs import split_verb
+from lit_compacter.runtime.command import ENTRY
 from lit_compacter.runtime.errors import report_user_errors
 from lit_compacter.runtime.process_state import pause_garbage_collection, restore_process_state
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.runtime.signals import handle_stop_signals
-
-ENTRY = Path(__file__).parents[1] / "__main__.py"
 
 
 def main(args: list[str] | None = None) -> dict[str, float] | None:

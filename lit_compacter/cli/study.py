@@ -9,11 +9,10 @@ from typing import Any
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import PositiveInt
 
-from lit_compacter.cli.cli import CLI
+from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.configs import find_config, read_config
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.request import Request
-from lit_compacter.cli.trainer import check_trainer_options
 from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError
 from lit_compacter.runtime.command import command_name
@@ -89,9 +88,7 @@ def check(cells: Sequence[Cell]) -> None:
             continue
         known |= values
         try:
-            cli = CLI("fit", Request.read(cell.options))
-            check_trainer_options(cli.config.trainer, cli.config_init.trainer, trains=True)
-            cli.model.check_options(cli.datamodule.task)
+            ParsingCLI("fit", Request.read(cell.options))
         except UserError as error:
             raise UserError(f"cell {cell.name}: {error}") from error
 

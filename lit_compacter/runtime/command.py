@@ -1,7 +1,9 @@
-"""The command that started this process."""
+"""The command that starts this program."""
 
 import sys
 from pathlib import Path
+
+ENTRY = Path(__file__).parents[1] / "__main__.py"  # for a Python that may not have the package installed
 
 
 def command_name() -> str:

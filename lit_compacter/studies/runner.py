@@ -12,13 +12,12 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-import lit_compacter
 from lit_compacter.results.run_dir import LOCK
+from lit_compacter.runtime.command import ENTRY
 from lit_compacter.runtime.signals import EXIT_INTERRUPTED, EXIT_RESUMABLE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 
-ENTRY = Path(lit_compacter.__file__).with_name("__main__.py")
 POLL_S = 0.2  # between looks at a running process
 ERROR = "error: "  # begins the line of a user error
 

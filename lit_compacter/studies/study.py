@@ -12,8 +12,10 @@ from lit_compacter.studies.cell import Cell
 from lit_compacter.utils.options import flatten
 
 SEED = "seed"
-# Axes whose values name config files; `seed` is an option with a long name; all others are options themselves.
+# Axes whose values name config files. `variant` has only what `overrides` says of its values, `seed` is an option with
+# a long name, and all others are options themselves.
 CONFIG_AXES = {"config": "{}", "task": "{}.yaml", "method": "methods/{}.yaml"}
+VARIANT = "variant"
 OPTION_NAMES = {SEED: "seed_everything"}
 
 
@@ -25,8 +27,8 @@ class Study:
     """Config files of all cells, such as [demo.yaml]."""
 
     axes: dict[str, list[Any]] = field(default_factory=dict)
-    """Axis → its values. An axis is task, method or config (names of files in configs/), seed, or any option, such as
-    data.max_train_samples."""
+    """Axis → its values. An axis is task, method or config (names of files in configs/), seed, any option, such as
+    data.max_train_samples, or variant: names for what overrides says."""
 
     exclude: list[dict[str, Any]] = field(default_factory=list)
     """Combinations to leave out, such as [{method: full, seed: 3}]."""
@@ -87,9 +89,15 @@ class Study:
         options = [f"--config={name}" for name in self.configs]
         options += [f"--config={form.format(values[axis])}" for axis, form in CONFIG_AXES.items() if axis in values]
         sections = {name: getattr(self, name) for name in ("trainer", "data", "model")}
-        own = [self.overrides.get(axis, {}).get(value, {}) for axis, value in values.items()]
+        own = [
+            changes
+            for axis, of_values in self.overrides.items()
+            for value, changes in of_values.items()
+            if value == values[axis]
+        ]
         set_ = {name: value for part in (sections, *own) for name, value in flatten(part).items()}
-        set_ |= {OPTION_NAMES.get(axis, axis): value for axis, value in values.items() if axis not in CONFIG_AXES}
+        others = {axis: value for axis, value in values.items() if axis not in (*CONFIG_AXES, VARIANT)}
+        set_ |= {OPTION_NAMES.get(axis, axis): value for axis, value in others.items()}
         options += [f"--{name}={as_argument(value)}" for name, value in (set_ | dict(searched)).items()]
         return Cell(_name({**values, **searched}), values, tuple(options), searched)
 
