@@ -46,7 +46,7 @@ def test_later_options_override_earlier_ones() -> None:
 
 
 def test_values_are_written_as_yaml_reads_them() -> None:
-    axes = {"model.method.layers": [[2, 3], None], "model.gradient_checkpointing": [True]}
+    axes: dict[str, list[Any]] = {"model.method.layers": [[2, 3], None], "model.gradient_checkpointing": [True]}
     cells = Study(axes=axes).cells()
     assert [cell.options for cell in cells] == [
         ("--model.method.layers=[2, 3]", "--model.gradient_checkpointing=true"),
