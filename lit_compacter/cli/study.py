@@ -43,7 +43,7 @@ def main(args: Sequence[str]) -> None:
     if options.output is None:
         raise UserError("study needs --output, a folder for the runs and their results")
     output = Path(options.output)
-    check(cells if study.optuna is None else study.with_ends().cells())
+    check(cells if study.optuna is None else study.cells_to_check())
     if options.dry_run:
         if study.optuna is not None:
             print("# the first trial; optuna chooses the others by their results")

@@ -45,7 +45,6 @@ class OptunaSearch:
     """
 
     def __init__(self, study: Study, path: Path, num_jobs: int) -> None:
-        first_cells(study)  # raises for a mistake in the file before the folder is created
         if not (path / DATABASE).exists():
             StudyFolder(path, [])  # refuses a folder with something else
         self.lock = FileLock(path / LOCK)

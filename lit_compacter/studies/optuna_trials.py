@@ -17,6 +17,7 @@ from lit_compacter.studies.search_space import read_space
 from lit_compacter.studies.selection import CRITERION
 from lit_compacter.studies.study import Study
 
+SEEDS = "seeds"  # attribute of an optuna study: the names of its runs; a trial's value is their mean
 NEW_OUTPUT = "give a new --output"
 
 
@@ -102,6 +103,13 @@ class Group:
             pruner=make_pruner(options.pruner),
         )
         self.storage = storage
+        names = [seed.name for seed in seeds]
+        if (known := self.trials.user_attrs.get(SEEDS, names)) != names:
+            raise UserError(
+                f"the study's folder holds another search: {name} has the runs {', '.join(known)}, not "
+                f"{', '.join(names)}; {NEW_OUTPUT}"
+            )
+        self.trials.set_user_attr(SEEDS, names)
         self.unfinished: set[int] = set()  # trials with a cell that failed in this process
 
     def known_cells(self) -> list[Cell]:

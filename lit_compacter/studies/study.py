@@ -76,9 +76,13 @@ class Study:
         self._check()
         return replace(self, search={}, optuna=None)
 
-    def with_ends(self) -> "Study":
-        """A grid of the search's values, and the ends of its ranges."""
-        return replace(self, search={name: of.ends for name, of in read_space(self.search).items()}, optuna=None)
+    def cells_to_check(self) -> list[Cell]:
+        """Cells that hold each value of the search, and the ends of its ranges, at least once."""
+        cells = self.without_search().cells()
+        ends = {name: of.ends for name, of in read_space(self.search).items()}
+        numbers = range(max(map(len, ends.values()), default=1))
+        searched = [{name: values[number % len(values)] for name, values in ends.items()} for number in numbers]
+        return [self.cell(cell.values, values) for cell in cells for values in searched]
 
     def _check(self) -> None:
         ranges = [name for name, of in read_space(self.search).items() if not isinstance(of, Choice)]

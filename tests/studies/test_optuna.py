@@ -389,15 +389,16 @@ def test_a_pruner_may_contain_another() -> None:
         {"search": {LR: SEARCH[LR]}},
         {"search": {**SEARCH, "model.weight_decay": [0.0, 0.1]}},
         {"trainer": {"max_epochs": 3}},
+        {"axes": {"seed": [1, 2]}},
         {"search": {LR: [1e-3]}, "optuna": None},
     ],
-    ids=["choices", "kind", "fewer", "more", "options", "grid"],
+    ids=["choices", "kind", "fewer", "more", "options", "seeds", "grid"],
 )
 def test_a_folder_with_another_search_is_refused(changes: Mapping[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "s"
     search(make_study(axes={"seed": [1]}), path, FakeEngine())
     before = trials(path, "all")
-    study = make_study(axes={"seed": [1]}, **changes)
+    study = make_study(**({"axes": {"seed": [1]}} | changes))
     with pytest.raises(UserError, match=r"another (search|study)"):
         _ = StudyFolder(path, study.cells()) if study.optuna is None else search(study, path, FakeEngine())
     assert [trial for trial in trials(path, "all") if trial[1] == "COMPLETE"] == before
