@@ -79,7 +79,8 @@ class Display(AbstractContextManager["Display"]):
     def headline(self) -> str:
         """`3 of 16 finished, 1 failed, 2 running, about 0:12:00 left`."""
         parts = [f"{len(self.finished)} of {self.folder.num_expected} finished"]
-        parts += [f"{len(self.pruned)} pruned"] if self.pruned else []
+        pruned = self.pruned - self.finished  # a run may have ended before the rest of its trial was pruned
+        parts += [f"{len(pruned)} pruned"] if pruned else []
         parts += [f"{count} failed" for count in (self.counts["failed"],) if count]
         parts += [f"{len(self.running)} running"] if self.running else []
         seconds = [outcome.seconds for _, outcome in self.ended_cells.values() if outcome.state == "finished"]

@@ -398,7 +398,8 @@ def test_a_folder_with_another_search_is_refused(changes: Mapping[str, Any], tmp
     path = tmp_path / "s"
     search(make_study(axes={"seed": [1]}), path, FakeEngine())
     before = trials(path, "all")
-    study = make_study(**({"axes": {"seed": [1]}} | changes))
+    given: dict[str, Any] = {"axes": {"seed": [1]}, **changes}
+    study = make_study(**given)
     with pytest.raises(UserError, match=r"another (search|study)"):
         _ = StudyFolder(path, study.cells()) if study.optuna is None else search(study, path, FakeEngine())
     assert [trial for trial in trials(path, "all") if trial[1] == "COMPLETE"] == before
