@@ -4,7 +4,8 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace, set_parsing_settings
 from jsonargparse.typing import PositiveInt
@@ -27,6 +28,9 @@ from lit_compacter.studies.selection import choose
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.console import console
 
+if TYPE_CHECKING:
+    from lit_compacter.studies.optuna_search import OptunaSearch
+
 PRESETS = "presets"
 
 
@@ -34,34 +38,54 @@ def main(args: Sequence[str]) -> None:
     """Parse the options of `study`, check those of its cells, and run them."""
     options = parse(args)
     study = Study(**{name: options[name] for name in Study.__dataclass_fields__})
-    cells = study.cells()
+    cells = study.cells() if study.optuna is None else import_optuna_search().first_cells(study)
     if options.output is None:
         raise UserError("study needs --output, a folder for the runs and their results")
     output = Path(options.output)
-    check(cells)
+    check(cells if study.optuna is None else study.cells_to_check())
     if options.dry_run:
+        if study.optuna is not None:
+            print("# the first trial; optuna chooses the others by their results")
         for cell in cells:
             for verb in CELL_VERBS:
                 print(command_name(), shlex.join(cell.command(output, verb)))
         return
-    folder = StudyFolder(output, cells)
-    run(folder, bool(study.search), options.jobs)
+    search = None if study.optuna is None else import_optuna_search().OptunaSearch(study, output, options.jobs)
+    run(search.folder if search else StudyFolder(output, cells), bool(study.search), options.jobs, search)
 
 
-def run(folder: StudyFolder, searches: bool, num_jobs: int) -> None:
+def import_optuna_search() -> ModuleType:
+    """The module that searches with optuna.
+
+    Raises:
+        UserError: optuna is not installed.
+    """
+    try:
+        from lit_compacter.studies import optuna_search
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error}: a search with optuna needs pip install 'lit-compacter[optuna]'") from error
+    return optuna_search
+
+
+def run(folder: StudyFolder, searches: bool, num_jobs: int, search: "OptunaSearch | None" = None) -> None:
     """Run the cells that are not finished, and report those that failed.
 
     Raises:
         UserError: A cell has failed.
     """
     engine = LocalEngine(num_jobs)
-    left = [cell for cell in folder.cells if not cell.has_done(folder.path, CELL_VERBS[-1])]
+    verbs = CELL_VERBS[:1] if searches else CELL_VERBS
     try:
-        with Display(folder, num_jobs) as display:
-            engine.run([Job(cell, CELL_VERBS[:1] if searches else CELL_VERBS) for cell in left], folder, display)
+        with Display(folder, num_jobs, verbs[-1]) as display:
+            if search:
+                search.run(engine, display)
+            else:
+                left = [cell for cell in folder.cells if not cell.has_done(folder.path, verbs[-1])]
+                engine.run([Job(cell, verbs) for cell in left], folder, display)
             if searches:
                 chosen = choose(folder.cells, folder.path)
-                engine.run([Job(cell, CELL_VERBS) for cell in chosen], folder, display)
+                left = [cell for cell in chosen if not cell.has_done(folder.path, CELL_VERBS[-1])]
+                engine.run([Job(cell, CELL_VERBS) for cell in left], folder, display)
     except Stopped as stopped:
         stopped.message = f"{stopped.message}; {display.headline()}; the same command goes on"
         raise

@@ -10,6 +10,7 @@ from lit_compacter.results.run_dir import CONFIG, METRICS, RESULTS
 from lit_compacter.utils.jsonl import read_records
 
 CELLS = "cells"  # the folder of the run directories in that of the study
+PRUNED = "pruned"  # the folder of the marks of cells that were ended early
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ class Cell:
             return ["fit", *self.options, root, f"--run_name={self.name}", "--ckpt_path=last"]
         config = self.run_dir(study) / CONFIG
         return [verb, f"--config={config}", f"--run_name={self.name}", "--ckpt_path=best"]
+
+    def prune_mark(self, study: Path) -> Path:
+        """A file that exists if the cell is to end early. Every engine sees it in the folder of the study."""
+        return study / PRUNED / self.name
+
+    def is_pruned(self, study: Path) -> bool:
+        """Whether the cell has ended early, or will."""
+        return self.prune_mark(study).exists()
 
     def has_done(self, study: Path, verb: str) -> bool:
         """Whether the results of `fit` or `test` are complete."""

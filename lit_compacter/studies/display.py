@@ -32,14 +32,16 @@ class Display(AbstractContextManager["Display"]):
     Args:
         folder: The study's.
         num_jobs: How many run at a time, for the estimate of the time that is left.
+        verb: A cell is finished when it has results of this one. A search tests only the cells that it has chosen.
     """
 
-    def __init__(self, folder: StudyFolder, num_jobs: int) -> None:
+    def __init__(self, folder: StudyFolder, num_jobs: int, verb: str) -> None:
         self.folder, self.num_jobs = folder, num_jobs
         self.lock = threading.Lock()
         self.running: dict[str, tuple[Cell, float]] = {}
         self.ended_cells: dict[str, tuple[Cell, Outcome]] = {}
-        self.num_before = sum(cell.has_done(folder.path, "test") for cell in folder.cells)
+        self.finished = {cell.name for cell in folder.cells if cell.has_done(folder.path, verb)}
+        self.pruned = {cell.name for cell in folder.cells if cell.is_pruned(folder.path)}
         self.live = Live(console=console, get_renderable=self.render, refresh_per_second=1 / REFRESH_S)
 
     def __enter__(self) -> "Display":
@@ -59,6 +61,8 @@ class Display(AbstractContextManager["Display"]):
         with self.lock:
             del self.running[cell.name]
             self.ended_cells[cell.name] = cell, outcome
+            if outcome.state in ("finished", "pruned"):
+                (self.finished if outcome.state == "finished" else self.pruned).add(cell.name)
             append_record(
                 self.folder.progress,
                 {"cell": cell.name, "state": outcome.state, "error": outcome.error, "seconds": round(outcome.seconds)},
@@ -72,18 +76,15 @@ class Display(AbstractContextManager["Display"]):
         """State → number of cells that ended with it in this process."""
         return Counter(outcome.state for _, outcome in self.ended_cells.values())
 
-    @property
-    def num_finished(self) -> int:
-        """Cells with results, of this process and earlier ones."""
-        return self.num_before + self.counts["finished"]
-
     def headline(self) -> str:
         """`3 of 16 finished, 1 failed, 2 running, about 0:12:00 left`."""
-        parts = [f"{self.num_finished} of {len(self.folder.cells)} finished"]
+        parts = [f"{len(self.finished)} of {self.folder.num_expected} finished"]
+        pruned = self.pruned - self.finished  # a run may have ended before the rest of its trial was pruned
+        parts += [f"{len(pruned)} pruned"] if pruned else []
         parts += [f"{count} failed" for count in (self.counts["failed"],) if count]
         parts += [f"{len(self.running)} running"] if self.running else []
         seconds = [outcome.seconds for _, outcome in self.ended_cells.values() if outcome.state == "finished"]
-        left = len(self.folder.cells) - self.num_finished - self.counts["failed"]
+        left = self.folder.num_expected - len(self.finished | self.pruned) - self.counts["failed"]
         if seconds and left:
             total = left * sum(seconds) / len(seconds) / self.num_jobs
             parts.append(f"about {timedelta(seconds=round(total))} left")
@@ -111,5 +112,5 @@ class Display(AbstractContextManager["Display"]):
                 style = {"finished": "green", "failed": "red"}.get(outcome.state, "yellow")
                 text = Text(self.describe(cell, outcome).partition(", ")[2])
                 table.add_row(escape(name), f"[{style}]{outcome.state}[/]", text, "")
-            bar = ProgressBar(total=len(self.folder.cells), completed=self.num_finished, width=40)
+            bar = ProgressBar(total=self.folder.num_expected, completed=len(self.finished | self.pruned), width=40)
             return Group(Text(self.headline()), bar, table)

@@ -5,6 +5,8 @@ DIR/
     progress.jsonl     one line for each time a cell ends: finished, failed or stopped
     cells/NAME/        the run directory of a cell
     logs/NAME.log      what its processes printed
+    optuna.db          the trials of a search with optuna
+    pruned/NAME        the mark of a cell that it has ended early
     .locks/            held while a cell runs
 """
 
@@ -37,9 +39,17 @@ class StudyFolder:
 
     def __init__(self, path: Path, cells: Sequence[Cell]) -> None:
         self.path, self.cells = path, list(cells)
+        self.num_expected = len(self.cells)  # more if a search adds cells
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / LOCK):  # several processes may start on one study
             self._refuse_others()
+            self._write()
+
+    def add(self, cells: Sequence[Cell]) -> None:
+        """Add those cells that it does not have yet."""
+        with FileLock(self.path / LOCK):
+            known = {cell.name for cell in self.cells}
+            self.cells += [cell for cell in cells if cell.name not in known]
             self._write()
 
     def log(self, cell: Cell) -> Path:

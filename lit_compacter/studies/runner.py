@@ -34,7 +34,7 @@ class Job:
 class Outcome:
     """How the run of a cell has ended. `error` is one line."""
 
-    state: Literal["finished", "failed", "stopped"]
+    state: Literal["finished", "failed", "stopped", "pruned"]
     seconds: float = 0.0
     error: str | None = None
 
@@ -42,24 +42,33 @@ class Outcome:
 def run_job(job: Job, folder: StudyFolder, env: Mapping[str, str], should_stop: Callable[[], bool]) -> Outcome:
     """Run the verbs of a job that have no results yet, and wait for them. A fit goes on at its last checkpoint.
 
+    A process is asked to save its state and end if `should_stop` returns true, or if its cell is marked as pruned.
+
     Args:
         job: The cell and its verbs.
         folder: The study's.
         env: Environment variables in addition to those of this process.
-        should_stop: Asked several times a second. If it returns true, the process is asked to save its state and end.
+        should_stop: Asked several times a second.
     """
     started = time.monotonic()
+
+    def should_end() -> bool:
+        return should_stop() or job.cell.is_pruned(folder.path)
+
+    def ended_early() -> Outcome:
+        return Outcome("pruned" if job.cell.is_pruned(folder.path) else "stopped", time.monotonic() - started)
+
     with FileLock(_made(folder.locks / f"{job.cell.name}.lock")):  # against another process on the same study
         for verb in job.verbs:
-            _wait_for_orphan(job.cell.run_dir(folder.path), should_stop)
+            _wait_for_orphan(job.cell.run_dir(folder.path), should_end)
             if job.cell.has_done(folder.path, verb):
                 continue
-            if should_stop():
-                return Outcome("stopped", time.monotonic() - started)
+            if should_end():
+                return ended_early()
             command = [sys.executable, str(ENTRY), *job.cell.command(folder.path, verb)]
-            code, printed = _run(command, _made(folder.log(job.cell)), env, should_stop)
-            if code in (EXIT_INTERRUPTED, EXIT_RESUMABLE):
-                return Outcome("stopped", time.monotonic() - started)
+            code, printed = _run(command, _made(folder.log(job.cell)), env, should_end)
+            if code in (EXIT_INTERRUPTED, EXIT_RESUMABLE) or (code and job.cell.is_pruned(folder.path)):
+                return ended_early()
             if code:
                 return Outcome("failed", time.monotonic() - started, f"{verb}: {_explain(code, printed)}")
     return Outcome("finished", time.monotonic() - started)

@@ -15,7 +15,7 @@ CRITERION = "val/best_score"
 def choose(cells: Sequence[Cell], study: Path) -> list[Cell]:
     """The cells to test: of those that differ only in the search, the ones with the best mean of val/best_score.
 
-    A combination counts if `fit` has ended for all of its seeds.
+    A combination counts if `fit` has ended for all of its seeds, and none was pruned.
 
     Args:
         cells: The cells of a study.
@@ -29,7 +29,7 @@ def choose(cells: Sequence[Cell], study: Path) -> list[Cell]:
     for combinations in groups.values():
         scores = {}
         for combination, seeds in combinations.items():
-            if all(cell.has_done(study, "fit") for cell in seeds):
+            if all(cell.has_done(study, "fit") and not cell.is_pruned(study) for cell in seeds):
                 scores[combination] = statistics.fmean(cell.metrics(study)[CRITERION] for cell in seeds)
         if scores:
             chosen += combinations[max(scores, key=lambda combination: scores[combination])]

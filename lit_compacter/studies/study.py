@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from lit_compacter.errors import UserError, first_duplicate
 from lit_compacter.studies.cell import Cell
+from lit_compacter.studies.search_space import Choice, read_space
 from lit_compacter.utils.options import flatten
 
 SEED = "seed"
@@ -36,8 +37,12 @@ class Study:
     overrides: dict[str, dict[Any, dict[str, Any]]] = field(default_factory=dict)
     """Axis → value → options of the cells with this value, such as {task: {cb: {trainer: {max_epochs: 100}}}}."""
 
-    search: dict[str, list[Any]] = field(default_factory=dict)
-    """Option → values to try in each cell. The combination with the best mean val/score over seeds is tested."""
+    search: dict[str, Any] = field(default_factory=dict)
+    """Option → values to try in each cell, or a range such as {low: 1.0e-4, high: 1.0e-2, log: true} for optuna. The
+    combination with the best mean val/score over seeds is tested."""
+
+    optuna: dict[str, Any] | None = None
+    """Let optuna search, with these options: num_trials, sampler, pruner. Default: all combinations are tried."""
 
     trainer: dict[str, Any] = field(default_factory=dict)
     """Options of all cells."""
@@ -49,7 +54,7 @@ class Study:
     """Options of all cells."""
 
     def cells(self) -> list[Cell]:
-        """All cells, in the order of the grid: the last axis changes fastest.
+        """All cells of a grid, in its order: the last axis changes fastest.
 
         Raises:
             UserError: The grid is empty, an axis has no or repeated values, or `exclude` or `overrides` names an
@@ -57,7 +62,7 @@ class Study:
         """
         self._check()
         cells = [
-            self._cell(values, searched)
+            self.cell(values, searched)
             for values in _grid(self.axes)
             if not any(excluded.items() <= values.items() for excluded in self.exclude)
             for searched in _grid(self.search)
@@ -68,10 +73,34 @@ class Study:
             raise UserError(f"two cells of the study have the name {name}; change a value of an axis")
         return cells
 
+    def without_search(self) -> "Study":
+        """The same study without a search: each of its cells is a seed in which optuna's trials run."""
+        self._check()
+        return replace(self, search={}, optuna=None)
+
+    def cells_to_check(self) -> list[Cell]:
+        """Cells that hold each value of the search, and the ends of its ranges, at least once."""
+        cells = self.without_search().cells()
+        ends = {name: of.ends for name, of in read_space(self.search).items()}
+        numbers = range(max(map(len, ends.values()), default=1))
+        searched = [{name: values[number % len(values)] for name, values in ends.items()} for number in numbers]
+        return [self.cell(cell.values, values) for cell in cells for values in searched]
+
     def _check(self) -> None:
+        ranges = [name for name, of in read_space(self.search).items() if not isinstance(of, Choice)]
+        if ranges and self.optuna is None:
+            raise UserError(
+                f"search: {ranges[0]} is a range, which needs optuna: add the section optuna: {{num_trials: 20}}, or "
+                "give a list such as [a, b]"
+            )
+        if self.optuna is not None and not self.search:
+            raise UserError(
+                "optuna has nothing to search; expected, for example, search: {model.learning_rate: [1.0e-3]}"
+            )
         if not self.axes:
             raise UserError("the study has no axes; expected, for example, axes: {method: [compacter, lora]}")
-        for axis, values in (self.axes | self.search).items():
+        lists = {name: of.ends for name, of in read_space(self.search).items()}
+        for axis, values in (self.axes | lists).items():
             if not values:
                 raise UserError(f"axis {axis} has no values; expected a list such as [a, b]")
             if (repeated := first_duplicate([json.dumps(value) for value in values])) is not None:
@@ -85,7 +114,8 @@ class Study:
                 known = ", ".join(map(str, self.axes[axis]))
                 raise UserError(f"exclude or overrides names {axis} {value}; expected one of its values: {known}")
 
-    def _cell(self, values: Mapping[str, Any], searched: Mapping[str, Any]) -> Cell:
+    def cell(self, values: Mapping[str, Any], searched: Mapping[str, Any], trial: int | None = None) -> Cell:
+        """The cell with these values of the axes and the search. Its name has the number of optuna's trial, if any."""
         options = [f"--config={name}" for name in self.configs]
         options += [f"--config={form.format(values[axis])}" for axis, form in CONFIG_AXES.items() if axis in values]
         sections = {name: getattr(self, name) for name in ("trainer", "data", "model")}
@@ -99,7 +129,8 @@ class Study:
         others = {axis: value for axis, value in values.items() if axis not in (*CONFIG_AXES, VARIANT)}
         set_ |= {OPTION_NAMES.get(axis, axis): value for axis, value in others.items()}
         options += [f"--{name}={as_argument(value)}" for name, value in (set_ | dict(searched)).items()]
-        return Cell(_name({**values, **searched}), values, tuple(options), searched)
+        name = name_of({**values, **(searched if trial is None else {"trial": trial})})
+        return Cell(name, values, tuple(options), searched)
 
 
 def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -112,7 +143,7 @@ def as_argument(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _name(values: Mapping[str, Any]) -> str:
+def name_of(values: Mapping[str, Any]) -> str:
     """`method=lora,seed=1`: the name of a run directory. Options go by their last part where that is unique."""
     short = [axis.rpartition(".")[2] for axis in values]
     names = [last if short.count(last) == 1 else axis for last, axis in zip(short, values, strict=True)]
