@@ -19,6 +19,7 @@ from lit_compacter.studies.folder import StudyFolder
 
 ENTRY = Path(lit_compacter.__file__).with_name("__main__.py")
 POLL_S = 0.2  # between looks at a running process
+STOPPED = (EXIT_INTERRUPTED, EXIT_RESUMABLE, -signal.SIGTERM)  # the last one before Python has started
 ERROR = "error: "  # begins the line of a user error
 # The options of Python that run a program which Linux tells to stop when this process is killed: prctl's option 1 is
 # PR_SET_PDEATHSIG, which lasts in the program. Elsewhere, the next study waits for the program.
@@ -67,7 +68,7 @@ def run_job(job: Job, folder: StudyFolder, env: Mapping[str, str], should_stop: 
             starter = STOPS_WITH_PARENT if sys.platform == "linux" else []
             command = [sys.executable, *starter, str(ENTRY), *job.cell.command(folder.path, verb)]
             code, printed = _run(command, _made(folder.log(job.cell)), env, lock, should_stop)
-            if code in (EXIT_INTERRUPTED, EXIT_RESUMABLE):
+            if code in STOPPED:
                 return Outcome("stopped", time.monotonic() - started)
             if code:
                 return Outcome("failed", time.monotonic() - started, f"{verb}: {_explain(code, printed)}")

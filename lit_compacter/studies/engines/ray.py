@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.runner import POLL_S, Job, Outcome, run_job
 
 ADDRESS = "RAY_ADDRESS"  # Ray's own name for the address of the cluster
+TIMEOUT_S = 10
 # A cell goes on at its last checkpoint, so that another try is cheap; but what kills each worker has to end.
 MAX_RETRIES = 10
 # Variables of one machine or process, which a worker has values of its own for.
@@ -47,25 +49,44 @@ class RayEngine:
         self.options = options
 
     def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener) -> bool:
-        connect()
+        signals: list[int] = []
+
+        def remember(number: int, _: Any) -> None:  # and raise nothing, which Ray would catch while it is called
+            signals.append(number)
+
+        set_stop_handler(remember)
+        try:
+            connect()
+            set_stop_handler(remember)  # Ray has replaced it
+            self._run(jobs, folder, listener, signals)
+        finally:
+            set_stop_handler(stop_at_once)
+        if signals:
+            stop_at_once(signals[0], None)
+        return True
+
+    def _run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener, signals: Sequence[int]) -> None:
+        """Run all jobs; after a signal, stop them, and after a second one, do not wait for them."""
         import ray
 
         needs = self._needs()
-        reserved = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"]}
-        retries: dict[str, Any] = {"max_retries": MAX_RETRIES, "retry_exceptions": [Interrupted]}
-        task: Any = ray.remote(**reserved, **retries)(run_on_worker)
+        options: dict[str, Any] = {
+            "num_cpus": needs["CPU"],
+            "num_gpus": needs["GPU"],
+            "max_retries": MAX_RETRIES,
+            "retry_exceptions": [Interrupted],
+        }
+        task: Any = ray.remote(**options)(run_on_worker)
         # The cells go on as long as this file exists: opening a file shows its removal on all machines at once.
-        permit = folder.path / f".ray-{uuid4().hex}"
+        permit = folder.locks / f"ray-{uuid4().hex}"
+        folder.locks.mkdir(exist_ok=True)
         permit.touch()
         env = {"OMP_NUM_THREADS": str(self.options.cpus_per_job)} | environment()
         shared = ray.put((folder, Path.cwd(), env, permit.absolute()))
-        signals: list[int] = []
-        # Not an exception: Ray would catch one that is raised while it is called.
-        set_stop_handler(lambda number, _: signals.append(number))
         left, running = deque(jobs), dict[Any, Job]()
         try:
-            while running or (left and not signals):
-                while left and not signals and len(running) < (self.options.jobs or _num_cells(needs)):
+            while (running and len(signals) < 2) or (left and not signals):
+                while left and not signals and len(running) < (self.options.jobs or max(1, _num_cells(needs))):
                     job = left.popleft()
                     running[task.remote(job, shared)] = job
                     listener.started(job.cell)
@@ -76,10 +97,6 @@ class RayEngine:
                 time.sleep(POLL_S)
         finally:
             permit.unlink(missing_ok=True)
-            set_stop_handler(stop_at_once)
-        if signals:
-            stop_at_once(signals[0], None)
-        return True
 
     def _needs(self) -> dict[str, float]:
         """What a cell reserves.
@@ -107,20 +124,22 @@ def connect() -> None:
     Raises:
         UserError: The cluster does not answer.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers otherwise
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reports to its makers otherwise
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning of a change to come
     import ray
 
     if ray.is_initialized():
         return
     address = os.environ.get(ADDRESS)
-    quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
     try:
-        ray.init(address or "local", **quietly)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        host, colon, port = (address or "").rpartition(":")
+        if colon:
+            socket.create_connection((host, int(port)), TIMEOUT_S).close()  # Ray itself would wait for minutes
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"cannot use the Ray cluster of {ADDRESS}={address}: {first_line(error)}; start one with ray start --head, "
-            f"or unset {ADDRESS}"
+            f"cannot use the Ray cluster of {ADDRESS}={address}: {first_line(error)}; expected the HOST:PORT that "
+            f"ray start --head prints on a machine of the cluster; without {ADDRESS}, a cluster is started here"
         ) from error
 
 
