@@ -1,7 +1,7 @@
 """Make a task from data sets that are at hand: which of them is a sentence from?
 
-`python -m benchmarks.sources --glue DIR --out OUT` writes train.jsonl, validation.jsonl and test.jsonl with sentences of
-CoLA, of MRPC, and of RTE's hypotheses, in equal shares.
+`python -m benchmarks.sources --glue DIR --out OUT` writes train.jsonl, validation.jsonl and test.jsonl, in
+equal shares from sentences of CoLA, of MRPC, and from RTE's hypotheses.
 """
 
 import argparse

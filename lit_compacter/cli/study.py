@@ -2,36 +2,38 @@
 
 import argparse
 import shlex
+import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace, set_parsing_settings
-from jsonargparse.typing import PositiveInt
 
 from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.configs import find_config, read_config
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.request import Request
 from lit_compacter.cli.verbs import VERBS
-from lit_compacter.errors import UserError
+from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.runtime.command import command_name
-from lit_compacter.runtime.signals import Stopped
+from lit_compacter.runtime.signals import EXIT_RESUMABLE, Stopped
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.display import Display
-from lit_compacter.studies.engines import LocalEngine
+from lit_compacter.studies.engines import ENGINES, Engine, EngineOptions
 from lit_compacter.studies.folder import VERBS as CELL_VERBS
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.runner import Job
-from lit_compacter.studies.selection import choose
+from lit_compacter.studies.search.grid import choose
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.console import console
 
 if TYPE_CHECKING:
-    from lit_compacter.studies.optuna_search import OptunaSearch
+    from lit_compacter.studies.search.optuna_search import OptunaSearch
 
 PRESETS = "presets"
+ENGINE_OPTIONS = [field.name for field in fields(EngineOptions) if field.name != "command"]
 
 
 def main(args: Sequence[str]) -> None:
@@ -42,16 +44,26 @@ def main(args: Sequence[str]) -> None:
     if options.output is None:
         raise UserError("study needs --output, a folder for the runs and their results")
     output = Path(options.output)
-    check(cells if study.optuna is None else study.cells_to_check())
+    chosen = select(cells, options.only)
+    check(chosen if study.optuna is None else study.cells_to_check())
     if options.dry_run:
         if study.optuna is not None:
             print("# the first trial; optuna chooses the others by their results")
-        for cell in cells:
+        for cell in chosen:
             for verb in CELL_VERBS:
                 print(command_name(), shlex.join(cell.command(output, verb)))
         return
-    search = None if study.optuna is None else import_optuna_search().OptunaSearch(study, output, options.jobs)
-    run(search.folder if search else StudyFolder(output, cells), bool(study.search), options.jobs, search)
+    engine_options = EngineOptions(["study", *without_engine(args)], **{name: options[name] for name in ENGINE_OPTIONS})
+    engine = ENGINES[options.engine](engine_options)
+    if study.optuna is None:
+        run(StudyFolder(output, cells), bool(study.search), engine, chosen)
+        return
+    if options.only or options.engine == "slurm":
+        raise UserError(
+            "a search with optuna asks for its cells one after another; it needs --engine local or ray, no --only"
+        )
+    search = import_optuna_search().OptunaSearch(study, output, options.jobs or 1)
+    run(search.folder, True, engine, search=search)
 
 
 def import_optuna_search() -> ModuleType:
@@ -61,31 +73,65 @@ def import_optuna_search() -> ModuleType:
         UserError: optuna is not installed.
     """
     try:
-        from lit_compacter.studies import optuna_search
+        from lit_compacter.studies.search import optuna_search
     except ModuleNotFoundError as error:
         raise UserError(f"{error}: a search with optuna needs pip install 'lit-compacter[optuna]'") from error
     return optuna_search
 
 
-def run(folder: StudyFolder, searches: bool, num_jobs: int, search: "OptunaSearch | None" = None) -> None:
+def select(cells: Sequence[Cell], names: Sequence[str] | None) -> list[Cell]:
+    """The cells of `--only`.
+
+    Raises:
+        UserError: There is no cell of a name.
+    """
+    known = {cell.name: cell for cell in cells}
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"--only: the study has no cell {name}{did_you_mean(name, known)}; --dry_run lists them")
+    return [cell for cell in cells if names is None or cell.name in names]
+
+
+def without_engine(args: Sequence[str]) -> list[str]:
+    """The arguments of `study` without those that say which cells run, and where."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--only", nargs="+")
+    for name in ("engine", *ENGINE_OPTIONS):
+        parser.add_argument(f"--{name}")
+    return parser.parse_known_args(args)[1]
+
+
+def run(
+    folder: StudyFolder,
+    searches: bool,
+    engine: Engine,
+    chosen: Sequence[Cell] | None = None,
+    search: "OptunaSearch | None" = None,
+) -> None:
     """Run the cells that are not finished, and report those that failed.
+
+    Args:
+        folder: The study's.
+        searches: Whether only the best cells are tested, once all are trained.
+        engine: Runs the cells.
+        chosen: The cells to run. Default: all.
+        search: Asks for the cells to run, instead.
 
     Raises:
         UserError: A cell has failed.
     """
-    engine = LocalEngine(num_jobs)
-    verbs = CELL_VERBS[:1] if searches else CELL_VERBS
+    cells = folder.cells if chosen is None else chosen
+    verbs, chosen_all = CELL_VERBS[:1] if searches else CELL_VERBS, len(cells) == len(folder.cells)
+
+    def run_unfinished(cells: Sequence[Cell], verbs: Sequence[str]) -> bool:
+        left = [Job(cell, verbs) for cell in cells if not cell.has_done(folder.path, verbs[-1])]
+        return not left or engine.run(left, folder, display)
+
     try:
-        with Display(folder, num_jobs, verbs[-1]) as display:
-            if search:
-                search.run(engine, display)
-            else:
-                left = [cell for cell in folder.cells if not cell.has_done(folder.path, verbs[-1])]
-                engine.run([Job(cell, verbs) for cell in left], folder, display)
-            if searches:
-                chosen = choose(folder.cells, folder.path)
-                left = [cell for cell in chosen if not cell.has_done(folder.path, CELL_VERBS[-1])]
-                engine.run([Job(cell, CELL_VERBS) for cell in left], folder, display)
+        with Display(folder, verbs[-1]) as display:
+            have_ended = search.run(engine, display) if search else run_unfinished(cells, verbs)
+            if have_ended and searches and chosen_all:
+                have_ended = run_unfinished(choose(folder.cells, folder.path), CELL_VERBS)
     except Stopped as stopped:
         stopped.message = f"{stopped.message}; {display.headline()}; the same command goes on"
         raise
@@ -96,7 +142,13 @@ def run(folder: StudyFolder, searches: bool, num_jobs: int, search: "OptunaSearc
             f"{len(failed)} of {len(folder.cells)} cells failed: {failed[0]}{more}; {folder.progress} has a line for "
             "each; the same command tries them again"
         )
-    console.print(f"all {len(folder.cells)} cells are finished: {folder.path}", markup=False, soft_wrap=True)
+    if not have_ended:
+        return
+    if display.counts["stopped"]:  # by somebody else
+        console.print(f"{display.headline()}; the same command goes on", markup=False, soft_wrap=True)
+        sys.exit(EXIT_RESUMABLE)
+    whose = "all" if len(cells) == len(folder.cells) else "the chosen"
+    console.print(f"{whose} {len(cells)} cells are finished: {folder.path}", markup=False, soft_wrap=True)
 
 
 def check(cells: Sequence[Cell]) -> None:
@@ -160,7 +212,19 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--output", type=str | None, metavar="DIR", help="Folder of the study. An interrupted one goes on."
     )
-    parser.add_argument("--jobs", type=PositiveInt, default=1, help="Cells that run at a time.")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="CELL",
+        help="Names of the cells to run, as --dry_run shows them. With a search, they are not tested.",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=list(ENGINES),
+        default="local",
+        help="Where the cells run: on this machine, on a Ray cluster, or as SLURM jobs, for which it writes scripts.",
+    )
+    parser.add_class_arguments(EngineOptions, skip={"command"})
     parser.add_argument("--dry_run", action="store_true", help="Print the commands of all cells and run none.")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     parser.add_class_arguments(Study)

@@ -31,12 +31,12 @@ class Display(AbstractContextManager["Display"]):
 
     Args:
         folder: The study's.
-        num_jobs: How many run at a time, for the estimate of the time that is left.
         verb: A cell is finished when it has results of this one. A search tests only the cells that it has chosen.
     """
 
-    def __init__(self, folder: StudyFolder, num_jobs: int, verb: str) -> None:
-        self.folder, self.num_jobs = folder, num_jobs
+    def __init__(self, folder: StudyFolder, verb: str) -> None:
+        self.folder = folder
+        self.num_jobs = 1  # how many ran at a time, for the estimate of the time that is left
         self.lock = threading.Lock()
         self.running: dict[str, tuple[Cell, float]] = {}
         self.ended_cells: dict[str, tuple[Cell, Outcome]] = {}
@@ -56,6 +56,7 @@ class Display(AbstractContextManager["Display"]):
     def started(self, cell: Cell) -> None:
         with self.lock:
             self.running[cell.name] = cell, time.monotonic()
+            self.num_jobs = max(self.num_jobs, len(self.running))
 
     def ended(self, cell: Cell, outcome: Outcome) -> None:
         with self.lock:

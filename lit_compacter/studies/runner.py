@@ -1,25 +1,34 @@
 """Run one cell of a study: a process of the command line for each of its verbs."""
 
+import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from filelock import FileLock, Timeout
-
-from lit_compacter.results.run_dir import LOCK
 from lit_compacter.runtime.command import ENTRY
 from lit_compacter.runtime.signals import EXIT_INTERRUPTED, EXIT_RESUMABLE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 
 POLL_S = 0.2  # between looks at a running process
+STOPPED = (EXIT_INTERRUPTED, EXIT_RESUMABLE, -signal.SIGTERM)  # the last one before Python has started
 ERROR = "error: "  # begins the line of a user error
+# The options of Python that run a program which Linux tells to stop when this process is killed: prctl's option 1 is
+# PR_SET_PDEATHSIG, which lasts in the program. Elsewhere, the next study waits for the program.
+STOPS_WITH_PARENT = [
+    *("-S", "-c"),
+    "import ctypes, os, signal, sys; ctypes.CDLL(None).prctl(1, signal.SIGTERM); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])",
+]
+# Count the processes of this study's own job, not those of a cell, which Lightning starts.
+SLURM_VARIABLES = ("SLURM_NTASKS", "SLURM_PROCID")
 
 
 @dataclass(frozen=True)
@@ -58,16 +67,16 @@ def run_job(job: Job, folder: StudyFolder, env: Mapping[str, str], should_stop: 
     def ended_early() -> Outcome:
         return Outcome("pruned" if job.cell.is_pruned(folder.path) else "stopped", time.monotonic() - started)
 
-    with FileLock(_made(folder.locks / f"{job.cell.name}.lock")):  # against another process on the same study
+    with _lock(_made(folder.locks / f"{job.cell.name}.lock"), should_end) as lock:
         for verb in job.verbs:
-            _wait_for_orphan(job.cell.run_dir(folder.path), should_end)
             if job.cell.has_done(folder.path, verb):
                 continue
             if should_end():
                 return ended_early()
-            command = [sys.executable, str(ENTRY), *job.cell.command(folder.path, verb)]
-            code, printed = _run(command, _made(folder.log(job.cell)), env, should_end)
-            if code in (EXIT_INTERRUPTED, EXIT_RESUMABLE) or (code and job.cell.is_pruned(folder.path)):
+            starter = STOPS_WITH_PARENT if sys.platform == "linux" else []
+            command = [sys.executable, *starter, str(ENTRY), *job.cell.command(folder.path, verb)]
+            code, printed = _run(command, _made(folder.log(job.cell)), env, lock, should_end)
+            if code in STOPPED or (code and job.cell.is_pruned(folder.path)):
                 return ended_early()
             if code:
                 return Outcome("failed", time.monotonic() - started, f"{verb}: {_explain(code, printed)}")
@@ -79,18 +88,24 @@ def _made(file: Path) -> Path:
     return file
 
 
-def _wait_for_orphan(run_dir: Path, should_stop: Callable[[], bool]) -> None:
-    """Wait for the process that a killed study may have left, which still trains in the run directory."""
-    while run_dir.exists() and not should_stop():
-        try:
-            with FileLock(run_dir / LOCK, timeout=POLL_S):
-                return
-        except Timeout:
-            continue
+@contextlib.contextmanager
+def _lock(file: Path, should_stop: Callable[[], bool]) -> Iterator[IO[str]]:
+    """Hold a lock against other processes on the same study, once it is free or `should_stop` returns true.
+
+    A process that is given the open file holds the lock too: if this process is killed, the next one waits for it.
+    """
+    with file.open("a") as lock:
+        while not should_stop():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(POLL_S)
+        yield lock
 
 
 def _run(
-    command: Sequence[str], log: Path, env: Mapping[str, str], should_stop: Callable[[], bool]
+    command: Sequence[str], log: Path, env: Mapping[str, str], lock: IO[str], should_stop: Callable[[], bool]
 ) -> tuple[int, list[str]]:
     """Run a process to its end.
 
@@ -105,7 +120,8 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | env,
+            env={name: value for name, value in (os.environ | env).items() if name not in SLURM_VARIABLES},
+            pass_fds=[lock.fileno()],
             start_new_session=True,
         )
         asked = False

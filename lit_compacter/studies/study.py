@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_compacter.errors import UserError, first_duplicate
 from lit_compacter.studies.cell import Cell
-from lit_compacter.studies.search_space import Choice, read_space
+from lit_compacter.studies.search.space import Choice, read_space
 from lit_compacter.utils.options import flatten
 
 SEED = "seed"

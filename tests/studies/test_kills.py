@@ -1,4 +1,4 @@
-"""A low-resource study that is killed, and one on Ray with a killed worker: the tables of the one that was never stopped."""
+"""A study that is killed, and one on Ray with a killed worker: the same tables as of one that is never stopped."""
 
 import os
 import random

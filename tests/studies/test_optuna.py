@@ -22,13 +22,13 @@ from lit_compacter.cli.study import main as study_main
 from lit_compacter.errors import UserError
 from lit_compacter.results.learning_curve import read_history
 from lit_compacter.results.run_dir import HISTORY, METRICS, RESULTS
-from lit_compacter.studies import optuna_search
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.optuna_search import OptunaSearch, first_cells
-from lit_compacter.studies.optuna_trials import OpenTrial
 from lit_compacter.studies.runner import Job, Outcome, run_job
-from lit_compacter.studies.selection import CRITERION, choose
+from lit_compacter.studies.search import optuna_search
+from lit_compacter.studies.search.grid import CRITERION, choose
+from lit_compacter.studies.search.optuna_search import OptunaSearch, first_cells
+from lit_compacter.studies.search.trials import OpenTrial
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import append_record
 from tests.conftest import ROOT
@@ -82,7 +82,7 @@ class FakeEngine:
         self.ran: list[str] = []
         self.batches: list[list[str]] = []
 
-    def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Any) -> None:
+    def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Any) -> bool:
         self.batches.append([job.cell.name for job in jobs])
         for job in jobs:
             if job.cell.is_pruned(folder.path):
@@ -93,6 +93,7 @@ class FakeEngine:
                 self.fit(job.cell, folder.path, NUM_VALIDATIONS // 2 if stops else NUM_VALIDATIONS)
             if stops:
                 raise Stop
+        return True
 
     def fit(self, cell: Cell, path: Path, num_validations: int) -> None:
         run_dir = cell.run_dir(path)
@@ -425,9 +426,9 @@ def test_one_process_searches_at_a_time(tmp_path: Path) -> None:
 
 
 def test_optuna_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("lit_compacter.studies.optuna_")]:
+    for name in [name for name in sys.modules if name.startswith("lit_compacter.studies.search.")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("lit_compacter.studies.optuna_search")
+    monkeypatch.delattr("lit_compacter.studies.search.optuna_search")
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'lit-compacter\[optuna\]'"):
         import_optuna_search()

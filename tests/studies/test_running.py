@@ -17,6 +17,7 @@ from lit_compacter.cli import study as cli
 from lit_compacter.errors import UserError
 from lit_compacter.results.run_dir import LOCK
 from lit_compacter.studies import runner
+from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
 from lit_compacter.studies.runner import Job, run_job
 from lit_compacter.studies.study import Study
@@ -38,7 +39,7 @@ def study(path: Path, behavior: dict[str, str] | None = None, num_jobs: int = 1,
     folder = StudyFolder(path, Study(**(defaults | options)).cells())
     os.environ["BEHAVIOR"] = json.dumps(behavior or {})
     try:
-        cli.run(folder, bool(options.get("search")), num_jobs)
+        cli.run(folder, bool(options.get("search")), LocalEngine(num_jobs))
     finally:
         del os.environ["BEHAVIOR"]
     return folder
@@ -105,22 +106,6 @@ def test_stop_ends_the_running_cell_and_starts_no_other(tmp_path: Path, monkeypa
     assert calls(folder) == {"seed=1": ["fit"], "seed=2": []}
 
 
-def test_a_process_that_a_killed_study_left_is_waited_for(tmp_path: Path) -> None:
-    folder = StudyFolder(tmp_path / "study", Study(axes={"seed": [1]}).cells())
-    (cell,) = folder.cells
-    run_dir = cell.run_dir(folder.path)
-    run_dir.mkdir(parents=True)
-    orphan = FileLock(run_dir / LOCK)
-    orphan.acquire()
-    thread = threading.Thread(target=lambda: run_job(Job(cell, VERBS), folder, {}, lambda: False))
-    thread.start()
-    time.sleep(0.5)
-    assert calls(folder) == {"seed=1": []}
-    orphan.release()
-    thread.join()
-    assert calls(folder) == {"seed=1": ["fit", "test"]}
-
-
 def test_a_search_tests_the_best_combination_over_seeds(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "axes": {"method": ["lora"], "seed": [1, 2]},
@@ -166,11 +151,13 @@ from pathlib import Path
 from lit_compacter.cli import study
 from lit_compacter.runtime.signals import handle_stop_signals
 from lit_compacter.studies import runner
+from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.study import Study
 runner.ENTRY = Path({str(FAKE)!r})
 with handle_stop_signals():
-    study.run(StudyFolder(Path({str(tmp_path / "study")!r}), Study(axes={{"seed": [1, 2]}}).cells()), False, 1)
+    cells = Study(axes={{"seed": [1, 2]}}).cells()
+    study.run(StudyFolder(Path({str(tmp_path / "study")!r}), cells), False, LocalEngine())
 """
     env = os.environ | {"BEHAVIOR": json.dumps({"seed=1": "wait"})}
     process = subprocess.Popen([sys.executable, "-c", script], env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)

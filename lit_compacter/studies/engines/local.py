@@ -23,7 +23,7 @@ class LocalEngine:
     def __init__(self, num_jobs: int = 1) -> None:
         self.num_jobs = num_jobs
 
-    def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener) -> None:
+    def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener) -> bool:
         environments: SimpleQueue[dict[str, str]] = SimpleQueue()  # one for each job at a time
         for number in range(self.num_jobs):
             environments.put(self._environment(number))
@@ -44,6 +44,7 @@ class LocalEngine:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return True
 
     def _environment(self, number: int) -> dict[str, str]:
         """Variables for the processes of the number-th job at a time."""

@@ -20,9 +20,9 @@ from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.optuna_options import OptunaOptions
-from lit_compacter.studies.optuna_trials import Group, OpenTrial
 from lit_compacter.studies.runner import Job
+from lit_compacter.studies.search.options import OptunaOptions
+from lit_compacter.studies.search.trials import Group, OpenTrial
 from lit_compacter.studies.study import SEED, Study, name_of
 from lit_compacter.utils.console import console
 
@@ -58,10 +58,15 @@ class OptunaSearch:
         self.folder.num_expected = num_seeds * self.groups[0].options.num_trials
         self.batch_size = max(1, num_jobs // num_seeds)
 
-    def run(self, engine: Engine, listener: Listener) -> None:
-        """Run all trials that are left: `fit` for each of their cells. Afterwards another process may search."""
+    def run(self, engine: Engine, listener: Listener) -> bool:
+        """Run all trials that are left: `fit` for each of their cells. Afterwards another process may search.
+
+        Returns:
+            True: all have ended.
+        """
         with contextlib.closing(self):
             self._run(engine, listener)
+        return True
 
     def close(self) -> None:
         """Let other processes search in the folder."""

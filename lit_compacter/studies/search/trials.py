@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.learning_curve import SCORE, read_history
 from lit_compacter.studies.cell import Cell
-from lit_compacter.studies.optuna_classes import make_pruner, make_sampler
-from lit_compacter.studies.optuna_options import OptunaOptions
-from lit_compacter.studies.search_space import read_space
-from lit_compacter.studies.selection import CRITERION
+from lit_compacter.studies.search.classes import make_pruner, make_sampler
+from lit_compacter.studies.search.grid import CRITERION
+from lit_compacter.studies.search.options import OptunaOptions
+from lit_compacter.studies.search.space import read_space
 from lit_compacter.studies.study import Study
 
 SEEDS = "seeds"  # attribute of an optuna study: the names of its runs; a trial's value is their mean

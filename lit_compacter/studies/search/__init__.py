@@ -1,0 +1,1 @@
+"""Hyperparameters chosen on validation rows: a grid, or optuna."""
