@@ -5,7 +5,7 @@ CONSTRAINTS ?= constraints.txt
 DATA ?= data/demo
 TOKENIZER ?= data/tiny-t5
 
-.PHONY: help install demo test test-fast lint soak bench bench-peers wheel backbone clean
+.PHONY: help install demo test test-fast lint docs soak bench bench-peers wheel backbone clean
 
 help:      ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
@@ -32,6 +32,15 @@ lint: $(BIN)/installed  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: build/docs/installed  ## build the documentation as a site, build/site, in an environment of its own
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/python -m mkdocs build --strict
+
+build/docs/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv build/docs
+	$(PYTHON) -c 'import configparser as c; f = c.ConfigParser(); f.read("setup.cfg"); print(f["options.extras_require"]["docs"])' > build/docs/requirements.txt
+	build/docs/bin/python -m pip install --quiet --constraint constraints.txt --requirement build/docs/requirements.txt
+	touch $@
 
 soak: $(BIN)/installed  ## what make test leaves out: every method on every model type, 50 runs killed at random moments
 	$(BIN)/python -m pytest -m soak

@@ -21,6 +21,7 @@ from lit_compacter.methods import METHODS
 from lit_compacter.tasks import TASKS
 
 METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
+LOGGER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("loggers/*.yaml"))
 RECIPE_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("recipes/*.yaml"))
 OTHER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("trainer/*.yaml"))
 
@@ -127,6 +128,15 @@ def test_defaults_choose_no_method() -> None:
 def test_trainer_files_compose(file: str) -> None:
     given = yaml.safe_load((CONFIGS / file).read_text())["trainer"]
     assert given.items() <= parse("rte.yaml", file)["trainer"].items()
+
+
+@pytest.mark.parametrize("file", LOGGER_FILES)
+def test_logger_files_compose(file: str) -> None:
+    """Also where the library of the logger is not installed."""
+    given, found = yaml.safe_load((CONFIGS / file).read_text())["trainer"]["logger"], parse("rte.yaml", file)
+    logger = found["trainer"]["logger"]
+    assert logger["class_path"] == f"pytorch_lightning.loggers.{given['class_path']}"
+    assert all(given[part].items() <= logger[part].items() for part in given if part != "class_path")
 
 
 @pytest.mark.parametrize("file", RECIPE_FILES)

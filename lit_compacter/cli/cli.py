@@ -11,6 +11,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.checkpoints.paths import find_checkpoint, runs_dir
 from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
+from lit_compacter.cli.loggers import fill_placeholders
 from lit_compacter.cli.parser import LINKS, Parser
 from lit_compacter.cli.request import Request, class_path
 from lit_compacter.cli.user_classes import with_classes
@@ -107,16 +108,27 @@ class CLI(LightningCLI):
             self.config.data.trained_on = self.config.data.trained_on or self.metadata["task"]
 
     def instantiate_classes(self) -> None:
-        """As in LightningCLI, but without the trainer. `make_trainer` builds it once the run directory is known."""
+        """As in LightningCLI, but without the trainer and its loggers, which are built once the run's name is known."""
+        config = self.config.clone()
+        config.trainer.logger = None
+        self.config_init = self._instantiate(config)
+        self.datamodule, self.model = self.config_init.data, self.config_init.model
+
+    def make_loggers(self, run_dir: RunDir) -> Any:
+        """The value of `trainer.logger`, with the run's name and folder in place of {run_name} and {run_dir}."""
+        places = {"{run_name}": run_dir.path.name, "{run_dir}": str(run_dir.path)}
+        given = Namespace(trainer=Namespace(logger=fill_placeholders(self.config.trainer.logger, places)))
+        return self._instantiate(given, instantiate_groups=False).trainer.logger
+
+    def _instantiate(self, config: Namespace, **options: Any) -> Namespace:
         try:
-            self.config_init = self.parser.instantiate_classes(self.config)
+            return self.parser.instantiate(config, **options)
         except UserError:
             raise
         except ValueError as error:  # jsonargparse raises it for a class that the user chose
             text = " ".join(str(error).split())
             found = re.search(r"(?:Problem with given class_path|(?<= - )(?!Expected |Not a valid )).*?(?= - |$)", text)
             raise UserError(found[0] if found else first_line(error)) from error
-        self.datamodule, self.model = self.config_init.data, self.config_init.model
 
     def open_run_dir(self) -> contextlib.AbstractContextManager[RunDir | None]:
         """The run directory, locked if the run trains; None for a dry run, which keeps nothing."""

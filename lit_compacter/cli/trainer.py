@@ -75,11 +75,12 @@ def make_trainer(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> Tr
     options: dict[str, Any] = {
         "callbacks": [*callbacks, *_callbacks(cli, run_dir, checkpoint)],
         "plugins": [*as_list(given.plugins), AdapterCheckpointIO()],
+        "logger": cli.config.trainer.logger is not False,  # of a dry run, which logs nothing
     }
     if run_dir:
         options["default_root_dir"] = str(run_dir.path)
-        if given.logger is None:
-            options["logger"] = run_dir.make_loggers(cli.verb)
+        own = cli.make_loggers(run_dir)
+        options["logger"] = run_dir.make_loggers(cli.verb) if own is None else own
     if cli.verb != "fit":
         options["enable_checkpointing"] = any(isinstance(callback, Checkpoint) for callback in callbacks)
     try:

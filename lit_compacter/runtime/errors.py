@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Iterator
 
-from lit_compacter.errors import DISK_FULL, UserError
+from lit_compacter.errors import DISK_FULL, UserError, first_line
 from lit_compacter.runtime.rank import is_rank_zero
 
+TRACKERS = ("comet_ml", "mlflow", "wandb")  # whose errors are about accounts, servers and what they accept
 REPORT_DELAY_S = 3  # other ranks wait, so that rank 0 can end them before they report the same error again
 
 
@@ -35,6 +36,8 @@ def _message(error: Exception) -> str | None:
     """The line for the user; None for a bug in this program."""
     if isinstance(error, UserError | ModuleNotFoundError):
         return str(error)
+    if (package := type(error).__module__.partition(".")[0]) in TRACKERS:
+        return f"trainer.logger: {package}: {first_line(error)}; --debug shows where it comes from"
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
     if _is_lost_connection(error):

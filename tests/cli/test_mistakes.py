@@ -96,7 +96,6 @@ MISTAKES = {
         "--ckpt_path last is a checkpoint of the run's own folder: it needs --",
     ),
     "empty run name": (["--run_name="], "--run_name '' is not a folder name"),
-    "logger not installed": (["--trainer.logger=WandbLogger"], "wandb"),
     "no such accelerator": (["--trainer.accelerator=gpux"], "error: trainer: "),
     "an interval that never ends": (
         ["--trainer.val_check_interval=99"],
