@@ -20,6 +20,7 @@ FLOORS: tuple[set[str], ...] = (
     {"adapters", "datamodule"},
     {"module"},
     {"results", "sharded_strategy"},
+    {"reports"},
     {"cli"},
     {"__main__"},
 )

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from lit_compacter.cli import export
+from lit_compacter.cli import export, report
 from lit_compacter.cli.data_verbs import make_parser
 from lit_compacter.cli.request import Request
 from lit_compacter.tasks.metrics import METRICS
@@ -45,6 +45,8 @@ def test_commands_parse(command: str) -> None:
         make_parser(verb, request).parse_args(request.args)
     elif verb == "export":
         export.make_parser(request).parse_args(request.args)
+    elif verb == "report":
+        report.make_parser().parse_args(args)
     else:
         ParsingCLI(verb, request)
 

@@ -9,7 +9,7 @@ from lit_compacter import sharded_strategy  # noqa: F401  # registers the strate
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
-from lit_compacter.cli import download, export, show
+from lit_compacter.cli import download, export, report, show
 from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.logging import configure_logging
 from lit_compacter.cli.request import Request, replaced_options
@@ -29,7 +29,7 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "test": {"verbose": False},
     "predict": {"return_predictions": False},
 }
-OTHER_VERBS = {"show": show.main, "download": download.main, "export": export.main}
+OTHER_VERBS = {"show": show.main, "download": download.main, "export": export.main, "report": report.main}
 
 
 def run(verb: str, args: list[str]) -> dict[str, float] | None:

@@ -16,6 +16,7 @@ VERBS = {
     "to truncation and to the vocabulary.",
     "download": "Download the model and the data set of a run to the cache, for machines without a network.",
     "export": "Write the adapter of a checkpoint to a folder with a model card, for load_adapter and the hub.",
+    "report": "Make tables, figures and a page from the results of a study or of runs, with tests of significance.",
 }
 
 
