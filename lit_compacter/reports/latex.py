@@ -42,17 +42,18 @@ def as_latex(study: str, label: str, tables: Sequence[Table], notes: Sequence[st
 
 def _table(table: Table, caption: str, label: str) -> str:
     is_wide = len(table.columns) > WIDE
-    header = ["", *table.titles, *PARAMETERS]
+    trained, share = (rf"\shortstack[r]{{{escape(title).replace(' ', chr(92) * 2, 1)}}}" for title in PARAMETERS)
     lines = [
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{caption}}}",
         rf"\label{{tab:{label}}}",
+        r"\smallskip",
         r"\scriptsize\setlength{\tabcolsep}{2pt}" if is_wide else r"\small\setlength{\tabcolsep}{4pt}",
         r"\makebox[\textwidth][c]{%",  # a table that is wider than the text extends into both margins
-        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.titles) + len(PARAMETERS))}}}",
         r"\toprule",
-        " & ".join(map(escape, header)) + r" \\",
+        " & ".join(["", *map(escape, table.titles), trained, share]) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:
@@ -63,14 +64,13 @@ def _table(table: Table, caption: str, label: str) -> str:
 
 
 def _entry(entry: Entry | None, count: int) -> str:
-    """The standard deviation is a subscript, because the tables are wide."""
+    """The standard deviation is below the line, and what else there is above it, because the tables are wide."""
     if entry is None:
         return "--"
     mean, std = entry_texts(entry)
-    text = rf"\textbf{{{mean}}}" if entry.is_best else mean
-    below = ", ".join([*([rf"\pm {std}"] if std else []), *([f"n={entry.count}"] if entry.count != count else [])])
-    above = r"^\dagger" if entry.is_significant else ""
-    return text + (f"${above}_{{{below}}}$" if below else f"${above}$" if above else "")
+    above = r"\dagger" * entry.is_significant + rf"\,n={entry.count}" * (entry.count != count)
+    index = (f"^{{{above}}}" if above else "") + (rf"_{{\pm {std}}}" if std else "")
+    return (rf"\textbf{{{mean}}}" if entry.is_best else mean) + (f"${index}$" if index else "")
 
 
 def escape(text: str) -> str:

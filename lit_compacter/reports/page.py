@@ -30,8 +30,8 @@ class Datum:
 
     text: str
     sort: float | str = ""
-    std: str = ""
-    note: str = ""  # shown after it, smaller
+    mark: str = ""  # of significance
+    below: str = ""  # shown below it, smaller
     hint: str = ""  # shown when the mouse is over it
     is_best: bool = False
 
@@ -99,8 +99,8 @@ def _entry(entry: Entry | None, count: int) -> Datum:
         return Datum(NOTHING)
     mean, std = entry_texts(entry)
     hint = f"{entry.count} of {count} seeds" + ("" if entry.p_value is None else f", p = {entry.p_value:.3g}")
-    note = MARK * entry.is_significant + (f" n = {entry.count}" if entry.count != count else "")
-    return Datum(mean, entry.mean, std, note, hint, entry.is_best)
+    below = [f"± {std}"] * bool(std) + [f"n = {entry.count}"] * (entry.count != count)
+    return Datum(mean, entry.mean, MARK * entry.is_significant, ", ".join(below), hint, entry.is_best)
 
 
 def _parameters(row: Row) -> list[Datum]:

@@ -50,6 +50,8 @@ def _statistic(outcomes: Outcomes, metric: str, units: Array) -> Statistic:
         return _mean(_is_right(outcomes), units)
     if metric == "exact_match":
         return _mean_of_groups(_is_right(outcomes), units)
+    if outcomes.kind == "numbers":
+        return _correlation(outcomes, metric == "spearman", units)
     return _of_examples(outcomes, metric, units)
 
 
@@ -76,6 +78,40 @@ def _of_counts(outcomes: Outcomes, metric: str, units: Array) -> Statistic:
     counts = np.zeros((units.max() + 1, (classes + 1) * classes))  # (U, K)
     np.add.at(counts, (units, pairs), 1)
     return lambda draws: OF_COUNTS[metric](torch.from_numpy(draws @ counts).view(-1, classes + 1, classes)).numpy()
+
+
+def _correlation(outcomes: Outcomes, of_ranks: bool, units: Array) -> Statistic:
+    """Pearson's or Spearman's correlation; an invalid prediction is the mean of the others, or has their mean rank."""
+    prediction, target = (outcomes.columns[name].numpy() for name in (PREDICTION, TARGET))
+    is_valid = ~np.isnan(prediction)
+
+    def values(draws: Array) -> Array:
+        weights = draws[:, units]  # (R, N)
+        x = _centered(prediction, weights * is_valid, of_ranks)
+        y = _centered(target, weights, of_ranks)
+        covariance, *variances = ((weights * product).sum(1) for product in (x * y, x * x, y * y))
+        scale = np.sqrt(variances[0] * variances[1])
+        return np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+
+    return values
+
+
+def _centered(column: Array, weights: Array, of_ranks: bool) -> Array:
+    """The drawn values, or their ranks, less their mean in each resample, (R, N); 0 for what is not drawn."""
+    is_drawn = weights > 0
+    values = _ranks(column, weights) if of_ranks else np.broadcast_to(column, weights.shape)
+    least = np.where(is_drawn, values, np.inf).min(1, keepdims=True)
+    values = np.where(is_drawn, values - least, 0)  # numbers that do not vary become 0, without rounding
+    means = (weights * values).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1)
+    return np.where(is_drawn, values - means, 0)
+
+
+def _ranks(column: Array, weights: Array) -> Array:
+    """The rank of each value in each resample, (R, N); equal values have the mean of their ranks."""
+    _, index, counts = np.unique(column, return_inverse=True, return_counts=True)
+    up_to = weights[:, np.argsort(index, kind="stable")].cumsum(1)[:, counts.cumsum() - 1]  # (R, distinct values)
+    of_value = np.diff(up_to, prepend=0)
+    return (up_to - (of_value - 1) / 2)[:, index]
 
 
 def _of_examples(outcomes: Outcomes, metric: str, units: Array) -> Statistic:

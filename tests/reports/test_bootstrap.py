@@ -1,5 +1,6 @@
 """The paired bootstrap agrees with scipy, with the metrics themselves, and with what is certain beforehand."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,21 @@ def test_resampled_metrics_are_the_metrics(kind: str, name: str) -> None:
         expected.append(whole.take(torch.from_numpy(np.concatenate(members)), torch.from_numpy(groups)).score(name))
     assert resampler.scores(draws.astype(float)) == pytest.approx([float(value) for value in expected], abs=1e-9)
     assert float(expected[0]) == pytest.approx(float(whole.score(name)), abs=1e-9)
+
+
+@pytest.mark.parametrize("name", METRICS["numbers"])
+def test_predictions_that_hardly_vary(name: str) -> None:
+    """A resample without the one that differs has a correlation of 0, as the metric has, and not one of rounding."""
+    target = torch.arange(30, dtype=torch.float64) / 5
+    prediction = torch.full((30,), 0.6, dtype=torch.float64)
+    prediction[3], prediction[4] = 0.8, math.nan
+    rows = torch.arange(30)
+    run = Outcomes("numbers", rows, rows, ~prediction.isnan(), {"prediction": prediction, "target": target})
+    draws = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30), size=50).astype(float)
+    found = Resampler(run, [name]).scores(draws)
+    drawn = [torch.from_numpy(np.repeat(np.arange(30), draw.astype(int))) for draw in draws]
+    expected = [run.take(index, index).score(name) for index in drawn]
+    assert found == pytest.approx([float(value) for value in expected], abs=1e-9) and 10 < (found == 0).sum() < 30
 
 
 def test_a_score_is_the_mean_of_the_metrics() -> None:
