@@ -40,7 +40,7 @@ def p_values(
 
     Both runs of a pair are scored on the same resample, and differences are averaged over the seeds that both have.
     The average resamples each task by itself. A place has no p-value if a run lacks its outcomes, or has been tested on
-    other rows.
+    other rows, or if the metric is not one of the test.
 
     Args:
         grid: The results.
@@ -49,6 +49,8 @@ def p_values(
         progress: Called once for each table and column.
     """
     found: dict[Place, float] = {}
+    if not grid.metric.startswith("test/"):
+        return found
     for fixed in grid.tables:
         differences: dict[Value, list[Array]] = {row: [] for row in grid.rows if row != baseline}
         for column in grid.columns:
@@ -118,9 +120,7 @@ def read_outcomes(cell: Cell) -> Outcomes | None:
 
 
 def metric_names(cell: Cell, metric: str) -> Sequence[str]:
-    """The task's metrics whose mean is `metric`, a name such as test/score; none if it is not of the test."""
-    stage, _, name = metric.partition("/")
-    if stage != "test":
-        return []
+    """The task's metrics whose mean is `metric`, a name such as test/score."""
+    name = metric.removeprefix("test/")
     own = [known.removeprefix("test/") for known in cell.metrics if known.startswith("test/")]
     return [known for known in own if known not in (SCORE, INVALID_SHARE)] if name == SCORE else [name]

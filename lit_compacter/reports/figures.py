@@ -20,6 +20,7 @@ from lit_compacter.results.learning_curve import SCORE, read_history
 LARGEST = 700  # points², the area of the circle for the most memory
 PLAIN = 60  # the area of all circles if a run's memory is unknown
 GB = 1024  # MB
+MARKED = 25  # points; on a curve with more, markers would hide each other
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float]]  # x, mean, standard deviation
 
 
@@ -126,7 +127,7 @@ def _draw_learning_curves(grid: Grid, table: Table, folder: Path) -> Drawing | N
         for number, row in enumerate(grid.rows):
             cells = list(grid.results.get((table.fixed, row, column), {}).values())
             if curve := mean_curve([read_history(cell.folder).get(SCORE, {}) for cell in cells]):
-                _plot(axes, curve, number, grid.row_title(row), marker="")
+                _plot(axes, curve, number, grid.row_title(row))
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(f"{SCORE}, %")
     if not any(axes.lines for axes in all_axes):
@@ -164,10 +165,11 @@ def mean_curve(series: Sequence[dict[int, float]]) -> Curve | None:
     return steps, [float(np.mean(at_step)) for at_step in values], stds
 
 
-def _plot(axes: Axes, curve: Curve, number: int, label: str, marker: str | None = None) -> None:
+def _plot(axes: Axes, curve: Curve, number: int, label: str) -> None:
     x, mean, std = (np.array(values, dtype=float) for values in curve)
-    options = look(number) if marker is None else look(number) | {"marker": marker}
-    axes.plot(x, mean, label=label, linewidth=1.3, markersize=4, **options)  # type: ignore[arg-type]
+    options = look(number)
+    size = 4 if len(x) <= MARKED else 0
+    axes.plot(x, mean, label=label, linewidth=1.3, markersize=size, **options)  # type: ignore[arg-type]
     axes.fill_between(x, mean - std, mean + std, color=options["color"], alpha=0.12, linewidth=0)
 
 

@@ -1,6 +1,7 @@
 """The results of a study as tables: rows (methods), columns (tasks), and one table for each value of the other axes."""
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ Fixed = tuple[tuple[str, Value], ...]  # the axes that a table is for, with thei
 Place = tuple[Fixed, Value, Value]  # table, row, column
 NO_BASELINE = "none"
 SINGLE = ""  # the row or column of a study that has no axis for it
+STAGES = ("test/", "val/")  # of the metrics that a report can compare
 AVERAGE = "average"  # the column of the mean over tasks
 
 
@@ -64,8 +66,9 @@ def make_grid(study: Study, metric: str) -> Grid:
     Raises:
         UserError: No cell has a result, or none has this metric.
     """
-    known = list(dict.fromkeys(name for cell in study.cells for name in cell.metrics))
-    if not any(metric in cell.metrics for cell in study.cells):
+    names = dict.fromkeys(name for cell in study.cells for name in cell.metrics)
+    known = [name for name in names if name.startswith(STAGES)]
+    if metric not in known:
         if tested := [name for name in known if name.startswith("test/")]:
             raise UserError(f"no result {metric!r}; expected one of {', '.join(known)}{did_you_mean(metric, known)}")
         validated = f", or give --metric {known[0]}" if known and not tested else ""
@@ -82,11 +85,22 @@ def make_grid(study: Study, metric: str) -> Grid:
         place = fixed, cell.values.get(row_axis or "", SINGLE), cell.values.get(TASK, SINGLE)
         planned.setdefault(place, []).append(cell)
         if metric in cell.metrics:
-            results.setdefault(place, {})[cell.values.get(SEED)] = cell
+            _choose(results.setdefault(place, {}), cell)
     tables = _in_order({place[0] for place in planned}, study, fixed_axes)
     rows = study.values(row_axis) if row_axis else [SINGLE]
     columns = study.values(TASK) or [SINGLE]
     return Grid(metric, row_axis, tables, rows, columns, study.values(SEED) or [None], planned, results)
+
+
+def _choose(of_place: dict[Value, Cell], cell: Cell) -> None:
+    """Let a cell count for its seed. Of a search's cells with equal values, the one that was tested counts."""
+    seed = cell.values.get(SEED)
+    earlier = of_place.get(seed)
+    if earlier and earlier.state == "finished" != cell.state:
+        return
+    if earlier and earlier.state == cell.state == "finished":
+        warnings.warn(f"{earlier.name} and {cell.name} have the same values: the latter counts", stacklevel=4)
+    of_place[seed] = cell
 
 
 def _in_order(tables: set[Fixed], study: Study, axes: Sequence[str]) -> list[Fixed]:
@@ -106,10 +120,10 @@ def find_baseline(grid: Grid, given: str | None) -> Value:
     Raises:
         UserError: There is no such row.
     """
-    if given == NO_BASELINE or len(grid.rows) < 2:
-        return None
     if given is None:
-        return grid.rows[0]
+        return grid.rows[0] if len(grid.rows) > 1 else None
+    if given == NO_BASELINE:
+        return None
     names = {name: row for row in grid.rows for name in (str(row), grid.row_title(row))}
     if given not in names:
         known = ", ".join((*map(str, grid.rows), NO_BASELINE))

@@ -51,7 +51,7 @@ def make_notes(
 ) -> list[str]:
     """The sentences below the tables, which depend on nothing but the results."""
     entries = [entry for table in tables for row in table.rows for entry in row.entries if entry]
-    mean = "the mean of the task's metrics" if grid.metric == "test/score" else "a metric of the task"
+    mean = "the mean of the task's metrics" if grid.metric.endswith("score") else "a metric of the task"
     seeds = f"mean ± sample standard deviation over {len(grid.seeds)} seeds" if len(grid.seeds) > 1 else "of one seed"
     told = [f"{grid.metric}, {mean}, in percent; {seeds}. The best of each column is in bold."]
     if any(entry.count != len(grid.seeds) for entry in entries):

@@ -22,6 +22,9 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#88
 MARKERS = "os^DvPX<>phd8H*"
 LINES = ("-", "--", ":", "-.")  # one for each round of the colors
 MAX_COLUMNS = 4  # of panels
+SINGLE = (5.5, 3.4)  # inches, the least width and height of a figure with one panel
+PIXELS = 4 / 3  # of a page, per point
+NARROWEST = 560  # pixels of a wide figure
 OPTIONS: dict[Any, Any] = {
     "svg.hashsalt": "lit-compacter",  # the same SVG each time
     "svg.fonttype": "path",
@@ -72,6 +75,8 @@ def make_panels(titles: Sequence[str], width: float, height: float, share_y: boo
         height: Its height.
         share_y: Whether all have the same y-axis.
     """
+    if len(titles) == 1:
+        width, height = max(width, SINGLE[0]), max(height, SINGLE[1])
     columns = min(MAX_COLUMNS, len(titles))
     rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
@@ -113,4 +118,11 @@ def inline(drawing: Drawing) -> str:
     """The SVG for a page: it takes the page's color of text, and its ids are unlike those of other figures."""
     svg = drawing.svg[drawing.svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', f"{drawing.name}-", svg)
-    return re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r' height="[\d.]+pt"', "", svg, count=1)
+    return re.sub(r' width="([\d.]+)pt"', _width, svg, count=1)
+
+
+def _width(points: re.Match[str]) -> str:
+    """The style of a figure's own width; on a narrow screen it gets smaller, as long as it can be read."""
+    pixels = round(float(points[1]) * PIXELS)
+    return f' style="width: {pixels}px; min-width: {min(pixels, NARROWEST)}px"'

@@ -1,6 +1,7 @@
 """Reports of run folders, and the command line."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from lit_compacter.cli.main import main
 from lit_compacter.cli.report import known_methods
 from lit_compacter.errors import UserError
+from lit_compacter.reports.grid import make_grid
 from lit_compacter.reports.runs import method_name, read_runs
 from tests.command_line import error
 from tests.reports.factory import make_run, make_study
@@ -47,6 +49,10 @@ def test_values_come_from_the_configs(tmp_path: Path) -> None:
         {"method": "compacter", "task": "rte", "seed": 2},
         {"method": "full", "task": "rte", "seed": 1},
     ]
+    run(tmp_path / "runs/d", full, 1, batch_size=32)
+    with pytest.warns(UserWarning, match="c and d have the same values: the latter counts"):
+        make_grid(read_runs([tmp_path / "runs"], known_methods()), "test/score")
+    shutil.rmtree(tmp_path / "runs/d")
     run(tmp_path / "runs/d", full, 1, batch_size=64)
     run(tmp_path / "more/a", compacter(reduction_factor=8), 1, batch_size=100)
     cells = read_runs([tmp_path / "runs", tmp_path / "more/a"], known_methods()).cells

@@ -108,6 +108,8 @@ def test_a_search(tmp_path: Path) -> None:
     grid = make_grid(study, "test/score")
     (table,) = make_tables(grid, {})
     assert table.rows[0].entries[0] and table.rows[0].entries[0].count == 2 and not find_missing(grid)
+    validated = make_grid(study, "val/best_score").results[(), "compacter", "rte"].values()
+    assert [cell.state for cell in validated] == ["finished"] * 2, "of those that were chosen, though all have one"
 
 
 def test_further_axes_make_tables(tmp_path: Path) -> None:
