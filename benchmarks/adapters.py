@@ -21,9 +21,9 @@ from rich.progress import track
 from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
 
 from benchmarks.ours import PROBE, add_random_adapters
-from benchmarks.results import environment
 from benchmarks.sizes import T5_BASE
 from lit_compacter import Compacter, delete_adapter, save_adapter, set_adapter, use_adapters
+from lit_compacter.runtime.environment import environment
 from lit_compacter.utils.atomic import atomic_write
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from rich.progress import track
 
 from benchmarks.compare import ROOT
-from benchmarks.results import TITLES, environment, run, table, write
+from benchmarks.results import run, table, write
 from benchmarks.sizes import SIZES
 from benchmarks.workers.data import DEMO, TOKENIZER, write_model
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import CHECKPOINTS, LAST
 from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.methods.titles import TITLES
+from lit_compacter.runtime.environment import environment
 
 IDEAL_BYTES = 12  # float32: value, mean and variance of the gradient
 

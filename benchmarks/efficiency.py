@@ -25,11 +25,9 @@ from benchmarks.figure import draw
 from benchmarks.results import (
     MEASURED_WITH,
     METHOD,
-    TITLES,
     Result,
     add_arguments,
     content,
-    environment,
     group_comparable,
     load_all,
     measure_missing,
@@ -43,6 +41,8 @@ from benchmarks.workers.serve import peak_memory
 from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.checkpoints.format import names_to_save, tensors
 from lit_compacter.cli.configs import load_method
+from lit_compacter.methods.titles import TITLES
+from lit_compacter.runtime.environment import environment
 
 REFERENCE = "full"
 RELATIVE = ("memory_mb", "seconds")

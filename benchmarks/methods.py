@@ -22,11 +22,9 @@ import yaml
 from benchmarks.results import (
     MEASURED_WITH,
     METHOD,
-    TITLES,
     Result,
     add_arguments,
     content,
-    environment,
     group_comparable,
     load_all,
     measure_missing,
@@ -37,6 +35,8 @@ from benchmarks.results import (
 )
 from lit_compacter.cli.configs import CONFIGS, find_config
 from lit_compacter.errors import UserError
+from lit_compacter.methods.titles import TITLES
+from lit_compacter.runtime.environment import environment
 
 MAIN = CONFIGS.parent / "main.py"
 METHOD_FILE = "methods/NAME.yaml"  # in the command that is shown

@@ -4,49 +4,25 @@ import argparse
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from rich.progress import Progress
 
-from lit_compacter import __version__
 from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.runtime.environment import LIBRARIES
 from lit_compacter.utils.atomic import atomic_write
 
 Result: TypeAlias = dict[str, Any]
 MEASURED_WITH = "measured_with"  # key of an entry: everything that it depends on
 METHOD = "method"  # key within it: the part that is specific to the method
-LIBRARIES = ("torch", "transformers", "peft")
 MAX_DIFFERENCES = 3  # to list in a message
 # Makes glibc return large blocks to the system when they are freed. Otherwise fragmentation would be measured:
 # Intrinsic-SAID's many temporaries of a few megabytes would more than double the memory of T5-base.
 RETURN_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
-
-# Name in configs/methods/ → its name in papers.
-TITLES = {
-    "adapter": "Adapter",
-    "adapter_drop": "AdapterDrop",
-    "bitfit": "BitFit",
-    "compacter": "Compacter",
-    "compacter_pp": "Compacter++",
-    "full": "Full fine-tuning",
-    "ia3": "(IA)³",
-    "intrinsic_said": "Intrinsic-SAID",
-    "layer_norms": "Layer norms",
-    "lora": "LoRA",
-    "low_rank": "Adapter-LowRank",
-    "pfeiffer": "Pfeiffer-Adapter",
-    "phm_adapter": "PHM-Adapter",
-    "prompt_random": "Prompt Tuning-R",
-    "prompt_tokens": "Prompt Tuning-T",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,19 +121,6 @@ def group_comparable(results: Mapping[str, Result]) -> list[dict[str, Result]]:
         shared = {key: value for key, value in result[MEASURED_WITH].items() if key != METHOD}
         groups.setdefault(json.dumps(shared, sort_keys=True), {})[name] = result
     return sorted(groups.values(), key=len, reverse=True)
-
-
-def environment(device: str | None = None) -> dict[str, str]:
-    """The machine and the versions that a result depends on.
-
-    Args:
-        device: cpu or cuda. Default: the trainer's choice.
-    """
-    on_gpu = torch.cuda.is_available() if device is None else device == "cuda"
-    cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    installed = {name: version(name) for name in LIBRARIES if find_spec(name)}
-    machine = torch.cuda.get_device_name() if on_gpu else cpu
-    return {"machine": machine, "lit_compacter": __version__, "python": platform.python_version()} | installed
 
 
 def place(result: Result) -> str:

@@ -19,7 +19,8 @@ from typing import Any
 from pytorch_lightning import Callback
 from rich.progress import track
 
-from benchmarks.results import environment, table
+from benchmarks.results import table
+from lit_compacter.runtime.environment import environment
 from lit_compacter.utils.atomic import atomic_write
 
 ROOT = Path(__file__).parents[1]

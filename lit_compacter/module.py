@@ -30,8 +30,8 @@ from lit_compacter.methods import Method, name_of
 from lit_compacter.model import build_model, check_quantization
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.schedule import align_with_run, make_schedule
+from lit_compacter.tasks.answer_metrics import AnswerMetrics
 from lit_compacter.tasks.answers import Labels
-from lit_compacter.tasks.metrics import AnswerMetrics
 from lit_compacter.tasks.predictions import Prediction, make_predictions
 from lit_compacter.tasks.task import Task
 

@@ -21,6 +21,7 @@ FLOORS: tuple[set[str], ...] = (
     {"module"},
     {"results", "sharded_strategy"},
     {"studies"},
+    {"reports"},
     {"cli"},
     {"__main__"},
 )

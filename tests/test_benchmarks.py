@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks import efficiency, figure, methods, startup
-from benchmarks.results import TITLES, differences
+from benchmarks.results import differences
 from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.methods.titles import TITLES
 from tests.conftest import DEMO, ROOT, TINY
 
 pytestmark = pytest.mark.slow

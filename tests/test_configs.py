@@ -159,7 +159,8 @@ def test_a_warmup_that_is_neither_steps_nor_a_share(given: str) -> None:
 
 
 def test_verbs_are_lightnings() -> None:
-    assert {*LightningCLI.subcommands(), "show", "download", "export", "study"} == VERBS.keys()
+    others = {"show", "download", "study", "report", "export"}
+    assert {*LightningCLI.subcommands(), *others} == VERBS.keys()
 
 
 def test_a_config_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_sharding_needs_something_frozen(tmp_path: Path) -> None:
 def test_evaluation_is_exact(several: int, tmp_path: Path, first_run: tuple[Path, str]) -> None:
     """The same numbers and files from one process and several; 11 batches divide by neither 2 nor 3."""
     best = first_run[0] / "checkpoints/best.ckpt"
-    found: dict[int, tuple[str, str]] = {}
+    found: dict[int, list[str]] = {}
     for count in (1, several):
         for verb in ("validate", "predict"):
             arguments = [verb, "--config=demo.yaml", f"--ckpt_path={best}", "--data.batch_size=37", "--run_name=run"]
@@ -106,7 +106,8 @@ def test_evaluation_is_exact(several: int, tmp_path: Path, first_run: tuple[Path
                 result = run_cli(*arguments)
                 assert result.returncode == 0, result.stderr
         folder = tmp_path / str(count) / "run"
-        found[count] = (folder / "metrics.json").read_text(), (folder / "predictions.jsonl").read_text()
+        names = ("metrics.json", "predictions.jsonl", "validate_predictions.jsonl")
+        found[count] = [(folder / name).read_text() for name in names]
     assert found[1] == found[several]
     records = [json.loads(line) for line in found[1][1].splitlines()]
     assert [record["idx"] for record in records] == list(range(len(records)))

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from lit_compacter.cli import export
+from lit_compacter.cli import export, report, study
 from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.data_verbs import make_parser
 from lit_compacter.cli.request import Request
@@ -40,11 +40,16 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize("command", commands())
 def test_commands_parse(command: str) -> None:
     verb, *args = shlex.split(command, comments=True)
+    if verb == "study":
+        study.parse(args)
+        return
     request = Request.read(args)
     if verb in ("show", "download"):
         make_parser(verb, request).parse_args(request.args)
     elif verb == "export":
         export.make_parser(request).parse_args(request.args)
+    elif verb == "report":
+        report.make_parser().parse_args(args)
     else:
         ParsingCLI(verb, request)
 

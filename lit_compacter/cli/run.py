@@ -9,7 +9,7 @@ from lit_compacter import sharded_strategy  # noqa: F401  # registers the strate
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
-from lit_compacter.cli import download, export, show, study
+from lit_compacter.cli import download, export, report, show, study
 from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.loggers import end_runs
 from lit_compacter.cli.logging import configure_logging
@@ -30,7 +30,13 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "test": {"verbose": False},
     "predict": {"return_predictions": False},
 }
-OTHER_VERBS = {"show": show.main, "download": download.main, "export": export.main, "study": study.main}
+OTHER_VERBS = {
+    "show": show.main,
+    "download": download.main,
+    "study": study.main,
+    "report": report.main,
+    "export": export.main,
+}
 
 
 def run(verb: str, args: list[str]) -> dict[str, float] | None:

@@ -31,6 +31,7 @@ from lit_compacter.cli.progress import progress_bars
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.learning_curve import History
 from lit_compacter.results.predictions import BatchIndices, PredictionWriter
+from lit_compacter.results.resources import Resources
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.results.summaries import DataSummary, LogHyperparameters, ParameterSummary, SaveConfig
 from lit_compacter.runtime.launch import StopTogether
@@ -100,7 +101,7 @@ def _callbacks(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> list
     callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
     callbacks += [StopTogether(), DataSummary(), BatchIndices()]
     if trains:
-        callbacks += [ParameterSummary(), LogHyperparameters()]
+        callbacks += [ParameterSummary(), LogHyperparameters(), Resources()]
     if run_dir is None:
         return callbacks
     callbacks.append(SaveConfig(run_dir, cli.resolved_config, cli.verb))

@@ -4,10 +4,14 @@ The top level of metrics.json holds the results of the run itself: those of `fit
 and those of `test` and `predict` on the run's own task and data with its best.ckpt, or last.ckpt if it has none. Any
 other result is an entry of `evaluations`, with its verb, task, split, data, checkpoint and date. Results of different
 evaluations never replace each other. logs/results.jsonl has one line per result, in chronological order.
+
+`test` and `validate` also keep the outcome of each example, beside it: test_predictions.jsonl for the run itself, and a
+numbered file, which its entry names, for any other evaluation.
 """
 
 import json
 import warnings
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,11 +20,13 @@ from pytorch_lightning import Trainer
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.data.options import DataOptions
-from lit_compacter.results.run_dir import METRICS, RESULTS, free_path, results_lock
+from lit_compacter.results.run_dir import METRICS, OUTCOMES, RESULTS, free_path, results_lock
 from lit_compacter.utils.atomic import atomic_write
-from lit_compacter.utils.jsonl import append_record, read_records
+from lit_compacter.utils.jsonl import append_record, read_records, write_records
 
 EVALUATIONS = "evaluations"
+RESOURCES = "resources"  # what the fit took (resources.py)
+PREDICTIONS = "predictions"  # the file with the outcome of each example
 SPLITS = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
 LIMITS = {"validation": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
 
@@ -67,13 +73,21 @@ def _data(trainer: Trainer, options: DataOptions, split: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def record_result(run_dir: Path, evaluation: Evaluation, metrics: dict[str, float]) -> bool:
+def record_result(
+    run_dir: Path,
+    evaluation: Evaluation,
+    metrics: dict[str, float],
+    resources: Mapping[str, Any] | None = None,
+    outcomes: Iterable[Mapping[str, Any]] | None = None,
+) -> bool:
     """Add a result to metrics.json, where it replaces an earlier one of the same evaluation, and to the log.
 
     Args:
         run_dir: The run directory.
         evaluation: As `describe_evaluation` returns it.
         metrics: Metric name → value.
+        resources: What a fit took.
+        outcomes: The records of `Outcomes`, of validate and test.
 
     Returns:
         Whether it is a result of the run itself.
@@ -81,14 +95,20 @@ def record_result(run_dir: Path, evaluation: Evaluation, metrics: dict[str, floa
     metrics = {name: round(value, 6) for name, value in metrics.items()}
     evaluation = json.loads(json.dumps(evaluation, default=str))  # as it is read back, to compare
     entry = dict(evaluation) | {"date": f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}", "metrics": metrics}
+    of_fit = {RESOURCES: dict(resources)} if resources else {}
     with results_lock(run_dir):
         known = _read(run_dir / METRICS)
         others: list[dict[str, Any]] = known.pop(EVALUATIONS, [])
         if is_own := _is_of_the_run(run_dir, evaluation):
-            known |= metrics
-        else:
-            others = [*(other for other in others if not evaluation.items() <= other.items()), entry]
-        append_record(run_dir / RESULTS, entry)
+            known |= metrics | of_fit
+        same = [other for other in others if evaluation.items() <= other.items() and not is_own]
+        if outcomes is not None:
+            name = _outcomes_file(run_dir, evaluation["verb"], is_own, same)
+            write_records(run_dir / name, outcomes)
+            entry[PREDICTIONS] = name
+        if not is_own:
+            others = [*(other for other in others if other not in same), entry]
+        append_record(run_dir / RESULTS, entry | of_fit)
         with atomic_write(run_dir / METRICS) as temporary:
             temporary.write_text(json.dumps(known | ({EVALUATIONS: others} if others else {}), indent=2) + "\n")
     return is_own
@@ -109,6 +129,13 @@ def _is_of_the_run(run_dir: Path, evaluation: Evaluation) -> bool:
         return of_the_run == (evaluation["task"], evaluation["data"][split], evaluation["checkpoint"])
     first = next((other for other in earlier if other["verb"] == verb), dict(evaluation))
     return evaluation.items() <= first.items()
+
+
+def _outcomes_file(run_dir: Path, verb: str, is_own: bool, same: list[dict[str, Any]]) -> str:
+    """The name of the file of outcomes, which replaces that of the same evaluation, and no other."""
+    path = run_dir / OUTCOMES.format(verb=verb)
+    earlier = [str(other[PREDICTIONS]) for other in same if PREDICTIONS in other]
+    return path.name if is_own else next(iter(earlier), free_path(path, first=2).name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from lit_compacter.results.leaderboard import write_leaderboard
 from lit_compacter.results.run_dir import PREDICTIONS, free_path, results_lock
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.tasks.predictions import Prediction
-from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
+from lit_compacter.utils.jsonl import write_records
 
 
 class BatchIndices(Callback):
@@ -82,8 +82,7 @@ class PredictionWriter(Callback):
         """Merge the records of all ranks in row order, without duplicates: the last batch may be repeated."""
         by_row = {record.pop("row"): record for part in self.parts for record in _read(part)}
         path = free_path(self.run_dir / PREDICTIONS)
-        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            file.writelines(f"{json.dumps(by_row[row], ensure_ascii=False)}\n" for row in sorted(by_row))
+        write_records(path, (by_row[row] for row in sorted(by_row)))
         return path
 
     def _report(self, data: GlueDataModule, path: Path, majority_target: str) -> None:

@@ -3,7 +3,8 @@
 <default_root_dir>/<run_name>/
     config.yaml                    the resolved config of fit, config-2.yaml of a resumed fit, config-<verb>.yaml
     checkpoints/best.ckpt          best by val/score; also last.ckpt
-    metrics.json                   results of each verb (metrics_file.py)
+    metrics.json                   results of each verb, and what fit took (metrics_file.py, resources.py)
+    test_predictions.jsonl         the outcome of each test example (metrics_file.py); also validate_predictions.jsonl
     learning_curve.png             (learning_curve.py)
     predictions.jsonl              (predictions.py)
     <verb>-profile.txt             the report of trainer.profiler
@@ -36,6 +37,7 @@ CONFIG = "config.yaml"
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 PREDICTIONS = "predictions.jsonl"
+OUTCOMES = "{verb}_predictions.jsonl"
 PROFILE = "profile"
 LOGS = "logs"
 HISTORY, RESULTS = f"{LOGS}/history.jsonl", f"{LOGS}/results.jsonl"
@@ -176,9 +178,14 @@ def _lock(path: Path) -> FileLock:
     return lock
 
 
-def free_path(path: Path) -> Path:
-    """Return `path`, or `path` with the first free number from 2. It stays free while `results_lock` is held."""
-    return next(p for i in count(1) if not (p := path.with_stem(_numbered(path.stem, i))).exists())
+def free_path(path: Path, first: int = 1) -> Path:
+    """Return `path`, or `path` with the first free number from 2. It stays free while `results_lock` is held.
+
+    Args:
+        path: A path.
+        first: 2 for a number in any case.
+    """
+    return next(p for i in count(first) if not (p := path.with_stem(_numbered(path.stem, i))).exists())
 
 
 def results_lock(path: Path) -> FileLock:

@@ -3,23 +3,23 @@
 import dataclasses
 import shlex
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.profilers import Profiler
 from rich.table import Table
-from torch import nn
 
 from lit_compacter.checkpoints.callbacks import BestCheckpoint
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.datamodule import GlueDataModule
-from lit_compacter.layers import QuantizedLinear
 from lit_compacter.methods import name_of, plain_options
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.results.learning_curve import draw_learning_curve
 from lit_compacter.results.metrics_file import EVALUATIONS, describe_evaluation, record_result
 from lit_compacter.results.predictions import PredictionWriter
+from lit_compacter.results.resources import Resources, count_parameters
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.runtime.command import command_name
 from lit_compacter.runtime.rank import is_rank_zero
@@ -104,14 +104,6 @@ class DataSummary(Callback):
                 console.print(f"{split}: {line}", markup=False, soft_wrap=True)
 
 
-def count_parameters(module: nn.Module) -> tuple[int, int]:
-    """Number of trainable parameters, and of all parameters, however many bits hold them."""
-    parameters = list(module.parameters())
-    quantized = [layer for layer in module.modules() if isinstance(layer, QuantizedLinear)]
-    total = sum(p.numel() for p in parameters) + sum(q.num_weights - q.weight.numel() for q in quantized)
-    return sum(p.numel() for p in parameters if p.requires_grad), total
-
-
 def headline(trainable: int, total: int) -> str:
     """`161,728 of 223 M parameters trainable (0.073 %)`."""
     return f"{trainable:,} of {_millions(total)} parameters trainable ({100 * trainable / total:.3f} %)"
@@ -147,7 +139,8 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
         draw_learning_curve(run_dir.path)
         if command := _next_command(trainer, run_dir):
             console.print(command, soft_wrap=True)
-    if not record_result(run_dir.path, describe_evaluation(trainer, verb, run_dir.path, checkpoint), metrics):
+    evaluation = describe_evaluation(trainer, verb, run_dir.path, checkpoint)
+    if not record_result(run_dir.path, evaluation, metrics, _resources(trainer), _outcomes(trainer, verb)):
         console.print(f"for another task, data or checkpoint than the run's own: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {run_dir.path}", soft_wrap=True)
     return metrics
@@ -161,6 +154,21 @@ def _final_metrics(trainer: Trainer, verb: str) -> dict[str, float]:
         if isinstance(callback, PredictionWriter):
             metrics |= callback.metrics
     return metrics
+
+
+def _resources(trainer: Trainer) -> dict[str, Any]:
+    """What a fit took; empty for the other verbs."""
+    measured = [callback.measured for callback in trainer.callbacks if isinstance(callback, Resources)]  # type: ignore[attr-defined]
+    return next(iter(measured), {})
+
+
+def _outcomes(trainer: Trainer, verb: str) -> Iterator[dict[str, Any]] | None:
+    """What became of each example that validate or test has evaluated."""
+    module = trainer.lightning_module
+    assert isinstance(module, T5Module)
+    if verb not in ("validate", "test") or module.metrics.outcomes is None:
+        return None
+    return module.metrics.outcomes.records()
 
 
 def _profiler_reports(profiler: Profiler, verb: str) -> list[Path]:

@@ -17,7 +17,7 @@ from lit_compacter.layers import QuantizedLinear
 from lit_compacter.layers.quantized import Quantization
 from lit_compacter.methods import Compacter, LayerNorms, Peft
 from lit_compacter.model import FineTunedModel, build_model, check_quantization
-from lit_compacter.results.summaries import count_parameters
+from lit_compacter.results.resources import count_parameters
 from tests.command_line import QUICK, command, error
 from tests.conftest import TINY
 from tests.models import MODELS, batch, small_t5

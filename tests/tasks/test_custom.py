@@ -12,8 +12,8 @@ from lit_compacter.cli.main import main
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import find_task
+from lit_compacter.tasks.answer_metrics import AnswerMetrics
 from lit_compacter.tasks.answers import Labels, Number, Text
-from lit_compacter.tasks.metrics import AnswerMetrics
 from tests.conftest import DEMO, ROOT, TINY
 from tests.tasks.test_tasks import options
 

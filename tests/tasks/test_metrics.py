@@ -11,9 +11,10 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 from torchmetrics.functional.text import rouge_score
 
 from lit_compacter.errors import UserError
+from lit_compacter.tasks.answer_metrics import AnswerMetrics
 from lit_compacter.tasks.answers import Answer, Labels, Number, Text
 from lit_compacter.tasks.glue import GLUE_TASKS
-from lit_compacter.tasks.metrics import METRICS, AnswerMetrics, Values, check_metrics
+from lit_compacter.tasks.metrics import METRICS, Values, check_metrics
 from lit_compacter.tasks.text_metrics import rouge, word_f1
 
 BINARY = Labels(("no", "yes"))

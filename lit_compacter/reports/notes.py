@@ -1,0 +1,72 @@
+"""What the reader of the tables has to know: how they were made, and what is missing."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lit_compacter.reports.bootstrap import LEVEL
+from lit_compacter.reports.cells import SEED, TASK, Cell, Value
+from lit_compacter.reports.grid import Grid
+from lit_compacter.reports.tables import Table
+from lit_compacter.reports.titles import assignment, title_of
+
+MARK = "†"
+MAX_LISTED = 12  # missing cells that a note names
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell without a result, where no other cell stands in its stead."""
+
+    cell: Cell
+    what: str  # its row, column, table and seed
+
+    @property
+    def reason(self) -> str:
+        """Its state, in words."""
+        return {"validated": "not tested", "started": "not complete"}.get(self.cell.state, self.cell.state)
+
+
+def find_missing(grid: Grid) -> list[Missing]:
+    """The missing cells, in the order of the tables."""
+    found = []
+    for fixed in grid.tables:
+        for row in grid.rows:
+            for column in grid.columns:
+                for cell in grid.missing((fixed, row, column)):
+                    parts = [grid.row_title(row), *(title_of(TASK, column) for _ in [0] if column)]
+                    parts += [assignment(axis, value) for axis, value in fixed]
+                    parts += [f"seed {cell.values[SEED]}" for _ in [0] if SEED in cell.values]
+                    found.append(Missing(cell, ", ".join(parts)))
+    return found
+
+
+def count_reasons(missing: Sequence[Missing]) -> str:
+    """`2 failed, 3 not run`."""
+    return ", ".join(f"{count} {reason}" for reason, count in Counter(m.reason for m in missing).items())
+
+
+def make_notes(
+    grid: Grid, tables: Sequence[Table], baseline: Value, num_resamples: int, missing: Sequence[Missing]
+) -> list[str]:
+    """The sentences below the tables, which depend on nothing but the results."""
+    entries = [entry for table in tables for row in table.rows for entry in row.entries if entry]
+    mean = "the mean of the task's metrics" if grid.metric.endswith("score") else "a metric of the task"
+    seeds = f"mean ± sample standard deviation over {len(grid.seeds)} seeds" if len(grid.seeds) > 1 else "of one seed"
+    told = [f"{grid.metric}, {mean}, in percent; {seeds}. The best of each column is in bold."]
+    if any(entry.count != len(grid.seeds) for entry in entries):
+        told.append("n is the number of seeds where it differs.")
+    if baseline is not None:
+        name = grid.row_title(baseline)
+        compared = sum(entry.p_value is not None for entry in entries)
+        told.append(
+            f"{MARK} differs from {name}: p < {LEVEL} in a paired bootstrap over the test examples, {num_resamples:,} "
+            "resamples, two-sided, not corrected for the number of comparisons."
+            if compared
+            else f"No difference from {name} was tested: that takes the test_predictions.jsonl of both runs."
+        )
+    if missing:
+        named = "; ".join(f"{m.what} ({m.reason})" for m in missing[:MAX_LISTED])
+        more = f"; and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
+        told.append(f"Missing: {count_reasons(missing)}. {named}{more}.")
+    return told
