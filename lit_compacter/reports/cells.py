@@ -9,14 +9,15 @@ from typing import Any, Literal, TypeAlias
 from lit_compacter.errors import UserError
 from lit_compacter.results.metrics_file import RESOURCES
 from lit_compacter.results.run_dir import CONFIG, METRICS
+from lit_compacter.studies.cell import CELLS
+from lit_compacter.studies.folder import CELLS_FILE, PROGRESS
 from lit_compacter.utils.jsonl import read_records
 
-CELLS, PROGRESS = "cells.json", "progress.jsonl"
 METHOD, TASK, SEED = "method", "task", "seed"  # axes with a meaning of their own
 TEST_SCORE, BEST_SCORE = "test/score", "val/best_score"
 
 Value: TypeAlias = str | int | float | bool | None  # of an axis; a list is its JSON
-State = Literal["finished", "validated", "failed", "stopped", "started", "not run"]
+State = Literal["finished", "validated", "failed", "stopped", "pruned", "started", "not run"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Cell:
             is chosen on the validation rows is tested.
         commands: The commands that make it, each a list of arguments after `main.py`.
         folder: Its run folder, which need not exist.
-        state: What became of it; validated: trained but not tested.
+        state: What became of it; validated: trained but not tested; pruned: ended early by a search.
         error: Why it failed.
         seconds: How long it took, as the study has recorded it.
         metrics: The run's own results.
@@ -74,7 +75,7 @@ def is_number(value: Value) -> bool:
 
 def is_study(folder: Path) -> bool:
     """Whether a folder holds a study."""
-    return (folder / CELLS).is_file()
+    return (folder / CELLS_FILE).is_file()
 
 
 def read_study(folder: Path) -> Study:
@@ -86,10 +87,10 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: cells.json is damaged.
     """
-    path = folder / CELLS
+    path = folder / CELLS_FILE
     progress = {str(record.get("cell")): record for record in read_records(folder / PROGRESS)}
     try:
-        cells = [_read_cell(folder / "cells", entry, progress) for entry in json.loads(path.read_bytes())]
+        cells = [_read_cell(folder / CELLS, entry, progress) for entry in json.loads(path.read_bytes())]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is not a study's list of cells ({error}); run the study again to write it") from error
     return Study(folder.resolve().name, cells)
@@ -101,7 +102,7 @@ def _read_cell(root: Path, entry: Mapping[str, Any], progress: Mapping[str, Mapp
     state: State = "not run"
     if TEST_SCORE in metrics:
         state = "finished"
-    elif last.get("state") in ("failed", "stopped"):
+    elif last.get("state") in ("failed", "stopped", "pruned"):
         state = last["state"]
     elif last or BEST_SCORE in metrics:
         state = "validated"
