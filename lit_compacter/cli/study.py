@@ -2,12 +2,11 @@
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonargparse import Namespace, set_parsing_settings
 
@@ -18,19 +17,13 @@ from lit_compacter.cli.request import Request
 from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.runtime.command import command_name
-from lit_compacter.runtime.signals import EXIT_RESUMABLE, Stopped
 from lit_compacter.studies.cell import Cell
-from lit_compacter.studies.display import Display
-from lit_compacter.studies.engines import ENGINES, Engine, EngineOptions
+from lit_compacter.studies.engines import ENGINES, EngineOptions
 from lit_compacter.studies.folder import VERBS as CELL_VERBS
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job
-from lit_compacter.studies.search.grid import choose
+from lit_compacter.studies.run import run_study
+from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
-from lit_compacter.utils.console import console
-
-if TYPE_CHECKING:
-    from lit_compacter.studies.search.optuna_search import OptunaSearch
 
 PRESETS = "presets"
 ENGINE_OPTIONS = [field.name for field in fields(EngineOptions) if field.name != "command"]
@@ -39,31 +32,25 @@ ENGINE_OPTIONS = [field.name for field in fields(EngineOptions) if field.name !=
 def main(args: Sequence[str]) -> None:
     """Parse the options of `study`, check those of its cells, and run them."""
     options = parse(args)
-    study = Study(**{name: options[name] for name in Study.__dataclass_fields__})
-    cells = study.cells() if study.optuna is None else import_optuna_search().first_cells(study)
     if options.output is None:
         raise UserError("study needs --output, a folder for the runs and their results")
-    output = Path(options.output)
-    chosen = select(cells, options.only)
-    check(chosen if study.optuna is None else study.cells_to_check())
+    study, output = Study(**{field.name: options[field.name] for field in fields(Study)}), Path(options.output)
+    with_optuna = None if study.optuna is None else import_optuna_search()
+    cells = select(with_optuna.first_cells(study) if with_optuna else study.cells(), options.only)
+    check(study.cells_to_check() if with_optuna else cells)
     if options.dry_run:
-        if study.optuna is not None:
-            print("# the first trial; optuna chooses the others by their results")
-        for cell in chosen:
+        for cell in cells:
             for verb in CELL_VERBS:
                 print(command_name(), shlex.join(cell.command(output, verb)))
         return
     engine_options = EngineOptions(["study", *without_engine(args)], **{name: options[name] for name in ENGINE_OPTIONS})
     engine = ENGINES[options.engine](engine_options)
-    if study.optuna is None:
-        run(StudyFolder(output, cells), bool(study.search), engine, chosen)
-        return
-    if options.only or options.engine == "slurm":
-        raise UserError(
-            "a search with optuna asks for its cells one after another; it needs --engine local or ray, no --only"
-        )
-    search = import_optuna_search().OptunaSearch(study, output, options.jobs or 1)
-    run(search.folder, True, engine, search=search)
+    if with_optuna:
+        if options.only or options.engine == "slurm":
+            raise UserError("optuna chooses cells by the results of others: use --engine local or ray, and no --only")
+        run_study(with_optuna.OptunaSearch(study, output, options.jobs or 1), engine)
+    else:
+        run_study((GridSearch if study.search else Grid)(StudyFolder(output, study.cells()), cells), engine)
 
 
 def import_optuna_search() -> ModuleType:
@@ -99,56 +86,6 @@ def without_engine(args: Sequence[str]) -> list[str]:
     for name in ("engine", *ENGINE_OPTIONS):
         parser.add_argument(f"--{name}")
     return parser.parse_known_args(args)[1]
-
-
-def run(
-    folder: StudyFolder,
-    searches: bool,
-    engine: Engine,
-    chosen: Sequence[Cell] | None = None,
-    search: "OptunaSearch | None" = None,
-) -> None:
-    """Run the cells that are not finished, and report those that failed.
-
-    Args:
-        folder: The study's.
-        searches: Whether only the best cells are tested, once all are trained.
-        engine: Runs the cells.
-        chosen: The cells to run. Default: all.
-        search: Asks for the cells to run, instead.
-
-    Raises:
-        UserError: A cell has failed.
-    """
-    cells = folder.cells if chosen is None else chosen
-    verbs, chosen_all = CELL_VERBS[:1] if searches else CELL_VERBS, len(cells) == len(folder.cells)
-
-    def run_unfinished(cells: Sequence[Cell], verbs: Sequence[str]) -> bool:
-        left = [Job(cell, verbs) for cell in cells if not cell.has_done(folder.path, verbs[-1])]
-        return not left or engine.run(left, folder, display)
-
-    try:
-        with Display(folder, verbs[-1]) as display:
-            have_ended = search.run(engine, display) if search else run_unfinished(cells, verbs)
-            if have_ended and searches and chosen_all:
-                have_ended = run_unfinished(choose(folder.cells, folder.path), CELL_VERBS)
-    except Stopped as stopped:
-        stopped.message = f"{stopped.message}; {display.headline()}; the same command goes on"
-        raise
-    failed = [f"{name}: {outcome.error}" for name, (_, outcome) in display.ended_cells.items() if outcome.error]
-    if failed:
-        more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
-        raise UserError(
-            f"{len(failed)} of {len(folder.cells)} cells failed: {failed[0]}{more}; {folder.progress} has a line for "
-            "each; the same command tries them again"
-        )
-    if not have_ended:
-        return
-    if display.counts["stopped"]:  # by somebody else
-        console.print(f"{display.headline()}; the same command goes on", markup=False, soft_wrap=True)
-        sys.exit(EXIT_RESUMABLE)
-    whose = "all" if len(cells) == len(folder.cells) else "the chosen"
-    console.print(f"{whose} {len(cells)} cells are finished: {folder.path}", markup=False, soft_wrap=True)
 
 
 def check(cells: Sequence[Cell]) -> None:
@@ -225,7 +162,11 @@ def make_parser() -> Parser:
         help="Where the cells run: on this machine, on a Ray cluster, or as SLURM jobs, for which it writes scripts.",
     )
     parser.add_class_arguments(EngineOptions, skip={"command"})
-    parser.add_argument("--dry_run", action="store_true", help="Print the commands of all cells and run none.")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="Print the commands of all cells (with optuna, of the first trials), and run none.",
+    )
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     parser.add_class_arguments(Study)
     return parser

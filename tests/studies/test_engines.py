@@ -338,7 +338,7 @@ def test_ray_tries_a_cell_again(tmp_path: Path, expected: dict[str, object]) -> 
         training(study, out)[0].terminate()  # as on a machine that is taken away
         code, printed = result_of(study)
     assert code == 0, printed
-    assert "all 4 cells are finished" in printed
+    assert "4 of 4 finished" in printed
     assert results(out) == expected
 
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from lit_compacter.cli import study as cli
 from lit_compacter.errors import UserError
 from lit_compacter.results.run_dir import LOCK
 from lit_compacter.studies import runner
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
+from lit_compacter.studies.run import run_study
 from lit_compacter.studies.runner import Job, run_job
+from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import read_records
 from tests.conftest import ROOT
@@ -39,7 +40,7 @@ def study(path: Path, behavior: dict[str, str] | None = None, num_jobs: int = 1,
     folder = StudyFolder(path, Study(**(defaults | options)).cells())
     os.environ["BEHAVIOR"] = json.dumps(behavior or {})
     try:
-        cli.run(folder, bool(options.get("search")), LocalEngine(num_jobs))
+        run_study((GridSearch if options.get("search") else Grid)(folder), LocalEngine(num_jobs))
     finally:
         del os.environ["BEHAVIOR"]
     return folder
@@ -148,16 +149,17 @@ def test_sigterm_stops_a_study(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from lit_compacter.cli import study
 from lit_compacter.runtime.signals import handle_stop_signals
 from lit_compacter.studies import runner
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import StudyFolder
+from lit_compacter.studies.run import run_study
+from lit_compacter.studies.search.grid import Grid
 from lit_compacter.studies.study import Study
 runner.ENTRY = Path({str(FAKE)!r})
 with handle_stop_signals():
     cells = Study(axes={{"seed": [1, 2]}}).cells()
-    study.run(StudyFolder(Path({str(tmp_path / "study")!r}), cells), False, LocalEngine())
+    run_study(Grid(StudyFolder(Path({str(tmp_path / "study")!r}), cells)), LocalEngine())
 """
     env = os.environ | {"BEHAVIOR": json.dumps({"seed=1": "wait"})}
     process = subprocess.Popen([sys.executable, "-c", script], env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Choose hyperparameters on validation rows, as the paper does."""
+"""Run all cells; or train all, and test those with the best hyperparameters on validation rows, as the paper does."""
 
 import json
 import statistics
@@ -7,9 +7,54 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_compacter.studies.cell import Cell
+from lit_compacter.studies.engines.base import Engine, Listener
+from lit_compacter.studies.folder import VERBS, StudyFolder
+from lit_compacter.studies.runner import Job
 from lit_compacter.studies.study import SEED
 
 CRITERION = "val/best_score"
+
+
+class Grid:
+    """All cells of a study without a search.
+
+    Args:
+        folder: The study's.
+        cells: Those to run. Default: all.
+    """
+
+    verb = VERBS[-1]
+
+    def __init__(self, folder: StudyFolder, cells: Sequence[Cell] | None = None) -> None:
+        self.folder, self.cells = folder, folder.cells if cells is None else cells
+
+    def run(self, engine: Engine, listener: Listener) -> bool:
+        return run_unfinished(engine, self.cells, VERBS, self.folder, listener)
+
+
+class GridSearch(Grid):
+    """All cells of a study with a search: once all are trained, the best are tested. Of only some, none is tested."""
+
+    verb = VERBS[0]
+
+    def run(self, engine: Engine, listener: Listener) -> bool:
+        have_ended = run_unfinished(engine, self.cells, VERBS[:1], self.folder, listener)
+        if not have_ended or len(self.cells) < len(self.folder.cells):
+            return have_ended
+        return evaluate_best(engine, self.folder, listener)
+
+
+def run_unfinished(
+    engine: Engine, cells: Sequence[Cell], verbs: Sequence[str], folder: StudyFolder, listener: Listener
+) -> bool:
+    """Run the verbs of those cells that have no results of the last one. Returns what the engine does."""
+    left = [Job(cell, verbs) for cell in cells if not cell.has_done(folder.path, verbs[-1])]
+    return not left or engine.run(left, folder, listener)
+
+
+def evaluate_best(engine: Engine, folder: StudyFolder, listener: Listener) -> bool:
+    """Test the chosen cells of a search."""
+    return run_unfinished(engine, choose(folder.cells, folder.path), VERBS, folder, listener)
 
 
 def choose(cells: Sequence[Cell], study: Path) -> list[Cell]:

@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
-from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job
+from lit_compacter.studies.folder import VERBS, StudyFolder
+from lit_compacter.studies.search.grid import evaluate_best, run_unfinished
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.trials import Group, OpenTrial
 from lit_compacter.studies.study import SEED, Study, name_of
@@ -44,6 +44,8 @@ class OptunaSearch:
             wrong.
     """
 
+    verb = VERBS[0]
+
     def __init__(self, study: Study, path: Path, num_jobs: int) -> None:
         if not (path / DATABASE).exists():
             StudyFolder(path, [])  # refuses a folder with something else
@@ -59,27 +61,23 @@ class OptunaSearch:
         self.batch_size = max(1, num_jobs // num_seeds)
 
     def run(self, engine: Engine, listener: Listener) -> bool:
-        """Run all trials that are left: `fit` for each of their cells. Afterwards another process may search.
-
-        Returns:
-            True: all have ended.
-        """
-        with contextlib.closing(self):
-            self._run(engine, listener)
-        return True
+        """Run all trials that are left, `fit` for each of their cells, and test the best."""
+        with contextlib.closing(self):  # afterwards another process may search
+            self.run_trials(engine, listener)
+        return evaluate_best(engine, self.folder, listener)
 
     def close(self) -> None:
         """Let other processes search in the folder."""
         self.lock.release()
 
-    def _run(self, engine: Engine, listener: Listener) -> None:
+    def run_trials(self, engine: Engine, listener: Listener) -> None:
+        """Run `fit` for the cells of all trials that are left."""
         while batch := [(group, trial) for group in self.groups for trial in group.next_batch(self.batch_size)]:
             trials = [trial for _, trial in batch]
             cells = unique(cell for trial in trials for cell in trial.cells)
             self.folder.add(cells)
             with self._watching(trials):
-                left = [cell for cell in cells if not cell.has_done(self.folder.path, "fit")]
-                engine.run([Job(cell, ("fit",)) for cell in left], self.folder, listener)
+                run_unfinished(engine, cells, VERBS[:1], self.folder, listener)
             for group, trial in batch:
                 console.print(group.close(trial, self.folder.path), markup=False, soft_wrap=True, highlight=False)
 
