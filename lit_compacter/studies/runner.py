@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-import lit_compacter
 from lit_compacter.runtime.signals import EXIT_INTERRUPTED, EXIT_RESUMABLE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 
-ENTRY = Path(lit_compacter.__file__).with_name("__main__.py")
+ENTRY = Path(__file__).parents[1] / "__main__.py"
 POLL_S = 0.2  # between looks at a running process
 STOPPED = (EXIT_INTERRUPTED, EXIT_RESUMABLE, -signal.SIGTERM)  # the last one before Python has started
 ERROR = "error: "  # begins the line of a user error
