@@ -132,10 +132,10 @@ def test_rows_without_methods_or_tasks(tmp_path: Path) -> None:
 
 
 def test_equal_results_give_equal_files(tmp_path: Path) -> None:
-    """Whatever took how long, and wherever it lies."""
+    """Whatever took how long, wherever it lies, and whatever its name is."""
     written = []
     for place in ("one", "another/place"):
-        folder = make_study(tmp_path / place / "study", tasks=["rte", "mrpc"], absent=["full-rte-0"], size=60)
+        folder = make_study(tmp_path / place, tasks=["rte", "mrpc"], absent=["full-rte-0"], size=60)
         if place != "one":
             for path in (folder / "cells").glob("*/metrics.json"):
                 path.write_text(path.read_text().replace('"seconds": 50.0', '"seconds": 51.0'))
