@@ -61,7 +61,8 @@ def test_fit_leaves_a_complete_run_folder(trained: Path) -> None:
     assert (trained / "logs/fit/csv/version_0/metrics.csv").exists()
     assert list((trained / "logs/fit/tensorboard/version_0").glob("events.*"))
     metrics = json.loads((trained / "metrics.json").read_text())
-    assert {"val/accuracy", "val/score", "val/invalid", "val/best_score", "train/loss"} == metrics.keys()
+    expected = {"val/accuracy", "val/score", "val/invalid", "val/best_score", "train/loss", "resources"}
+    assert metrics.keys() == expected
     assert all(0 <= metrics[name] <= 1 for name in metrics if name.startswith("val/"))
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["model"]["method"]["init_args"]["reduction_factor"] == 8

@@ -6,7 +6,6 @@ from lit_compacter.reports.notes import MARK
 from lit_compacter.reports.tables import Entry, Table
 from lit_compacter.reports.texts import PARAMETERS, entry_texts, parameter_texts
 
-# In order: the backslash first.
 SPECIAL = {
     "\\": r"\textbackslash ",
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -22,27 +21,19 @@ SPECIAL = {
 WIDE = 6  # columns; a table with more is set smaller
 
 
-def as_latex(study: str, label: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """Each table as a table environment, with the notes in the caption of the last.
-
-    Args:
-        study: The name of the study, for the captions.
-        label: The labels are tab:LABEL, tab:LABEL-2, ….
-        tables: The tables.
-        notes: The notes.
-    """
+def as_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Each table as an environment labeled tab:results, tab:results-2, …; the last has the notes in its caption."""
     parts = [r"% \usepackage{booktabs}" "\n"]
     for number, table in enumerate(tables, 1):
-        caption = ": ".join(filter(None, (study, table.title))) + ". "
-        caption += " ".join(notes) if number == len(tables) else ""
-        name = label if number == 1 else f"{label}-{number}"
-        parts.append(_table(table, escape(caption.strip()), name))
+        sentences = [f"{table.title}."] * bool(table.title) + list(notes) * (number == len(tables))
+        parts.append(_table(table, escape(" ".join(sentences)), "results" if number == 1 else f"results-{number}"))
     return "\n".join(parts)
 
 
 def _table(table: Table, caption: str, label: str) -> str:
     is_wide = len(table.columns) > WIDE
-    trained, share = (rf"\shortstack[r]{{{escape(title).replace(' ', chr(92) * 2, 1)}}}" for title in PARAMETERS)
+    two_lines = [escape(title).replace(" ", r"\\", 1) for title in PARAMETERS]
+    header = ["", *map(escape, table.titles), *(rf"\shortstack[r]{{{title}}}" for title in two_lines)]
     lines = [
         r"\begin{table}[t]",
         r"\centering",
@@ -51,9 +42,9 @@ def _table(table: Table, caption: str, label: str) -> str:
         r"\smallskip",
         r"\scriptsize\setlength{\tabcolsep}{2pt}" if is_wide else r"\small\setlength{\tabcolsep}{4pt}",
         r"\makebox[\textwidth][c]{%",  # a table that is wider than the text extends into both margins
-        rf"\begin{{tabular}}{{l{'r' * (len(table.titles) + len(PARAMETERS))}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         r"\toprule",
-        " & ".join(["", *map(escape, table.titles), trained, share]) + r" \\",
+        " & ".join(header) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:

@@ -15,7 +15,6 @@ from lit_compacter.reports.notes import Missing, count_reasons, find_missing, ma
 from lit_compacter.reports.page import make_page
 from lit_compacter.reports.tables import make_tables
 from lit_compacter.reports.texts import as_csv, as_markdown
-from lit_compacter.reports.titles import file_name
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
 
@@ -63,9 +62,9 @@ def write_report(study: Study, output: Path, metric: str, baseline: str | None, 
         notes = make_notes(grid, tables, row, num_resamples, missing)
         drawings = draw_figures(grid, tables, output, _advance(progress, "drawing", count_figures(grid)))
     texts = {
-        "tables.md": as_markdown(study.name, tables, notes),
+        "tables.md": as_markdown(tables, notes),
         "tables.csv": as_csv(grid, tables),
-        "tables.tex": as_latex(study.name, file_name(study.name), tables, notes),
+        "tables.tex": as_latex(tables, notes),
         PAGE: make_page(study, grid, tables, notes, missing, drawings, output),
     }
     for name, text in texts.items():

@@ -12,9 +12,9 @@ NOTHING = "–"
 PARAMETERS = ("Trained parameters", "% of all")
 
 
-def as_markdown(study: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
+def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
     """All tables, each with a heading if there are several, and the notes."""
-    parts = [f"# {study}\n"]
+    parts = []
     for table in tables:
         if table.title:
             parts.append(f"## {_escape(table.title)}\n")

@@ -135,7 +135,8 @@ def _outcomes_file(run_dir: Path, verb: str, is_own: bool, same: list[dict[str, 
     """The name of the file of outcomes, which replaces that of the same evaluation, and no other."""
     path = run_dir / OUTCOMES.format(verb=verb)
     earlier = [str(other[PREDICTIONS]) for other in same if PREDICTIONS in other]
-    return path.name if is_own else next(iter(earlier), free_path(path, first=2).name)
+    first = 2 if verb == "test" else 1  # the run's own test may come later
+    return path.name if is_own else next(iter(earlier), free_path(path, first).name)
 
 
 def _read(path: Path) -> dict[str, Any]:

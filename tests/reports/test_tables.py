@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from lit_compacter.errors import UserError
+from lit_compacter.reports.bootstrap import p_values
 from lit_compacter.reports.cells import read_study
 from lit_compacter.reports.grid import AVERAGE, find_baseline, make_grid
 from lit_compacter.reports.notes import find_missing
 from lit_compacter.reports.report import write_report
 from lit_compacter.reports.tables import Table, make_tables
+from lit_compacter.reports.texts import as_csv
 from tests.reports.factory import ERROR, cell_entry, make_run, make_study
 
 
@@ -132,10 +134,10 @@ def test_rows_without_methods_or_tasks(tmp_path: Path) -> None:
 
 
 def test_equal_results_give_equal_files(tmp_path: Path) -> None:
-    """Whatever took how long, and wherever it lies."""
+    """Whatever took how long, wherever it lies, and whatever its name is."""
     written = []
     for place in ("one", "another/place"):
-        folder = make_study(tmp_path / place / "study", tasks=["rte", "mrpc"], absent=["full-rte-0"], size=60)
+        folder = make_study(tmp_path / place, tasks=["rte", "mrpc"], absent=["full-rte-0"], size=60)
         if place != "one":
             for path in (folder / "cells").glob("*/metrics.json"):
                 path.write_text(path.read_text().replace('"seconds": 50.0', '"seconds": 51.0'))
@@ -148,9 +150,9 @@ def test_equal_results_give_equal_files(tmp_path: Path) -> None:
 
 def test_csv(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", seeds=[0, 1], others={"data.max_train_samples": [100]}, size=60)
-    write_report(read_study(folder), tmp_path / "report", "test/score", None, 100)
-    with (tmp_path / "report/tables.csv").open(newline="") as file:
-        full, compacter = csv.DictReader(file)
+    grid = make_grid(read_study(folder), "test/score")
+    text = as_csv(grid, make_tables(grid, p_values(grid, "full", 100)))
+    full, compacter = csv.DictReader(text.splitlines())
     assert list(full)[:5] == ["data.max_train_samples", "method", "title", "task", "metric"]
     assert full["p_value"] == "" and 0 < float(compacter["p_value"]) <= 1
     expected = 100 * np.array([score(folder, f"compacter-rte-100-{seed}") for seed in (0, 1)])

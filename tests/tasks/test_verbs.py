@@ -8,6 +8,7 @@ import pytest
 
 from lit_compacter.cli.main import main
 from lit_compacter.tasks import TASKS
+from lit_compacter.tasks.answer_metrics import Outcomes
 from tests.conftest import TINY
 from tests.official_data import BENCHMARKS, COUNTS
 from tests.official_data.base import ENTAILMENT
@@ -51,7 +52,12 @@ def test_every_verb(name: str, tmp_path: Path) -> None:
     assert {key for key in metrics if key.startswith("test/")} == tested
     written = sorted(path.name for path in folder.iterdir() if path.suffix in (".tsv", ".jsonl"))
     files = list(TASKS[name].leaderboard.values())
-    assert written == sorted(["predictions.jsonl", *files])
+    own = ["validate_predictions.jsonl", "test_predictions.jsonl"]
+    outcomes = ["test_predictions-2.jsonl"] if name in TRAINED else own
+    assert written == sorted(["predictions.jsonl", *files, *outcomes * (name != "ax")])
+    for metric in TASKS[name].metrics if name != "ax" else ():
+        found = Outcomes.from_records(read_jsonl(folder / outcomes[-1])).score(metric)
+        assert float(found) == pytest.approx(metrics[f"test/{metric}"], abs=1e-6)
     assert files == LEADERBOARD.get(name, files) and len(files) == (2 if name == "mnli" else 1)
     assert metrics["predict/rows"] == COUNTS["test"] * len(files)
     records = read_jsonl(folder / "predictions.jsonl")
