@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.results.run_dir import CONFIG, METRICS, RESULTS
 from lit_compacter.utils.jsonl import read_records
 
@@ -15,7 +16,7 @@ PRUNED = "pruned"  # the folder of the marks of cells that were ended early
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a study: `fit`, then `test` with its best checkpoint.
+    """One run of a study: `fit`, then `test` with its best checkpoint, or its last one if no validation has chosen any.
 
     Attributes:
         name: Name of its run directory.
@@ -43,8 +44,10 @@ class Cell:
         if verb == "fit":
             root = f"--trainer.default_root_dir={study / CELLS}"
             return ["fit", *self.options, root, f"--run_name={self.name}", "--ckpt_path=last"]
-        config = self.run_dir(study) / CONFIG
-        return [verb, f"--config={config}", f"--run_name={self.name}", "--ckpt_path=best"]
+        run_dir = self.run_dir(study)
+        was_validated = (run_dir / CHECKPOINTS / BEST).exists() or not (run_dir / CHECKPOINTS / LAST).exists()
+        which = "best" if was_validated else "last"  # a short run may end before the first validation
+        return [verb, f"--config={run_dir / CONFIG}", f"--run_name={self.name}", f"--ckpt_path={which}"]
 
     def prune_mark(self, study: Path) -> Path:
         """A file that exists if the cell is to end early. Every engine sees it in the folder of the study."""

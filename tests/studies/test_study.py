@@ -1,5 +1,6 @@
 """A study's grid: its cells, their names and options, and mistakes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_search_adds_its_options_to_each_cell() -> None:
     assert [cell.name for cell in cells] == ["seed=1,rank=4", "seed=1,rank=8", "seed=2,rank=4", "seed=2,rank=8"]
     assert cells[1].values == {"seed": 1} and cells[1].search == {"model.method.rank": 8}
     assert cells[1].options[-1] == "--model.method.rank=8"
+
+
+def test_without_a_validation_the_last_checkpoint_is_tested(tmp_path: Path) -> None:
+    (cell,) = Study(axes={"seed": [1]}).cells()
+    assert cell.command(tmp_path, "test")[-1] == "--ckpt_path=best"
+    checkpoints = cell.run_dir(tmp_path) / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "last.ckpt").touch()
+    assert cell.command(tmp_path, "test")[-1] == "--ckpt_path=last"
+    (checkpoints / "best.ckpt").touch()
+    assert cell.command(tmp_path, "test")[-1] == "--ckpt_path=best"
 
 
 def test_a_variant_is_what_overrides_says() -> None:
