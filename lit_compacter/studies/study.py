@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -112,7 +113,7 @@ class Study:
                 raise UserError(f"exclude or overrides names {axis}; expected one of the axes: {', '.join(self.axes)}")
             if value not in self.axes[axis]:
                 known = ", ".join(map(str, self.axes[axis]))
-                raise UserError(f"exclude or overrides names {axis} {value}; expected one of its values: {known}")
+                warnings.warn(f"exclude or overrides names {axis} {value}, which is none of {known}", stacklevel=3)
 
     def cell(self, values: Mapping[str, Any], searched: Mapping[str, Any], trial: int | None = None) -> Cell:
         """The cell with these values of the axes and the search. Its name has the number of optuna's trial, if any."""
