@@ -151,7 +151,7 @@ def test_what_a_result_depends_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert differences(before, methods.measured_with("lora", options, [])).startswith("content.model.model_name ")
     (folder / "config.json").write_text("{}")
     monkeypatch.setattr("torch.__version__", "99.0")
-    monkeypatch.setattr("benchmarks.results.version", lambda name: "99.0")
+    monkeypatch.setattr("lit_compacter.runtime.environment.version", lambda name: "99.0")
     assert "torch 2" in differences(before, methods.measured_with("lora", options, []))
 
 

@@ -17,8 +17,8 @@ VERBS = {
     "download": "Download the model and the data set of a run to the cache, for machines without a network.",
     "study": "Run a grid of methods, tasks, seeds and other options: fit and test for each cell. The same command "
     "goes on with a study that was stopped.",
-    "export": "Write the adapter of a checkpoint to a folder with a model card, for load_adapter and the hub.",
     "report": "Make tables, figures and a page from the results of a study or of runs, with tests of significance.",
+    "export": "Write the adapter of a checkpoint to a folder with a model card, for load_adapter and the hub.",
 }
 
 

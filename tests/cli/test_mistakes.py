@@ -137,7 +137,7 @@ def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "for example: lit-compacter fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
     message = error(capsys, "fti")
     assert (
-        "unknown verb 'fti'; expected one of fit, validate, test, predict, show, download, export; did you mean 'fit'?"
+        "unknown verb 'fti'; expected one of fit, validate, test, predict, show, download, study, report, export; did you mean 'fit'?"
         in message
     )
 
