@@ -148,5 +148,5 @@ def name_of(values: Mapping[str, Any]) -> str:
     """`method=lora,seed=1`: the name of a run directory. Options go by their last part where that is unique."""
     short = [axis.rpartition(".")[2] for axis in values]
     names = [last if short.count(last) == 1 else axis for last, axis in zip(short, values, strict=True)]
-    texts = [re.sub(r"[^\w.+-]+", "-", as_argument(value)).strip("-") for value in values.values()]
+    texts = [re.sub(r"[^\w.+-]+", "-", as_argument(value).strip("[]{}\"'/ ")) for value in values.values()]
     return ",".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
