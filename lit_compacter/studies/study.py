@@ -139,6 +139,11 @@ def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, values, strict=True))
 
 
+def group_name(cell: Cell) -> str:
+    """`method=lora`: the name of the cells that differ only in the seed and the search; `all` without other axes."""
+    return name_of({axis: value for axis, value in cell.values.items() if axis != SEED}) or "all"
+
+
 def as_argument(value: Any) -> str:
     """An option's value as an argument: text as it is, all else as YAML reads it."""
     return value if isinstance(value, str) else json.dumps(value)
