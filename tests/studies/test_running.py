@@ -145,7 +145,7 @@ def test_a_search_without_anything_to_test_says_so(tmp_path: Path, capsys: pytes
 
 def test_a_search_needs_validation(tmp_path: Path) -> None:
     options: dict[str, Any] = {"axes": {"seed": [1, 2]}, "search": {"model.learning_rate": [0.1]}}
-    with pytest.raises(UserError, match=r"seed=1,learning_rate=0.1 has no val/best_score: a search needs validation"):
+    with pytest.raises(UserError, match=r"seed=1,learning_rate=0.1 has no val/best_score; a search needs a validation"):
         study(tmp_path / "study", {"seed=1,learning_rate=0.1": "no validation"}, **options)
 
 

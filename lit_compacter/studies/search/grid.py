@@ -99,5 +99,5 @@ def score(cell: Cell, study: Path) -> float:
     """
     metrics = cell.metrics(study)
     if CRITERION not in metrics:
-        raise UserError(f"{cell.name} has no {CRITERION}: a search needs validation; is trainer.limit_val_batches 0?")
+        raise UserError(f"{cell.name} has no {CRITERION}; a search needs validation: train longer, or validate earlier")
     return metrics[CRITERION]
