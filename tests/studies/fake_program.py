@@ -30,7 +30,8 @@ def main() -> None:
         (config,) = (word.removeprefix("--config=") for word in words if word.startswith("--config"))
         folder = Path(config).parent
     folder.mkdir(parents=True, exist_ok=True)
-    append_record(folder / "calls.jsonl", {"verb": verb, "threads": os.environ.get("OMP_NUM_THREADS")})
+    devices = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+    append_record(folder / "calls.jsonl", {"verb": verb, **devices})
     behavior = json.loads(os.environ.get("BEHAVIOR", "{}")).get(name)
     if behavior == "fail":
         sys.exit("noise\nerror: the loss is nan at step 3; lower model.learning_rate\n")

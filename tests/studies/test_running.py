@@ -64,13 +64,13 @@ def test_each_cell_is_trained_and_tested_once(num_jobs: int, tmp_path: Path) -> 
     assert {record["state"] for record in records} == {"finished"}
 
 
-def test_cells_at_a_time_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_at_a_time_share_the_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 6)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     folder = study(tmp_path / "study", num_jobs=3)
-    threads = {
-        record["threads"] for cell in folder.cells for record in read_records(cell.run_dir(folder.path) / "calls.jsonl")
-    }
-    assert threads == {"2"}
+    paths = [cell.run_dir(folder.path) / "calls.jsonl" for cell in folder.cells]
+    seen = [[(r["OMP_NUM_THREADS"], r["CUDA_VISIBLE_DEVICES"]) for r in read_records(path)] for path in paths]
+    assert sorted(seen) == [[("2", "4")] * 2, [("2", "4")] * 2, [("2", "7")] * 2]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_search_without_anything_to_test_says_so(tmp_path: Path, capsys: pytes
 
 def test_a_search_needs_validation(tmp_path: Path) -> None:
     options: dict[str, Any] = {"axes": {"seed": [1, 2]}, "search": {"model.learning_rate": [0.1]}}
-    with pytest.raises(UserError, match=r"seed=1,learning_rate=0.1 has no val/best_score; a search needs a validation"):
+    with pytest.raises(UserError, match=r"seed=1,learning_rate=0.1 has no val/best_score; a search needs validation"):
         study(tmp_path / "study", {"seed=1,learning_rate=0.1": "no validation"}, **options)
 
 
