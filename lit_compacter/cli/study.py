@@ -121,11 +121,12 @@ def parse(args: Sequence[str]) -> Namespace:
     content: dict[str, Any] = {}
     for name in given.config:
         content = merge(content, read_config(find_config(name)))
-    presets = content.pop(PRESETS, {})
+    presets = content.pop(PRESETS, None) or {}
     if given.preset is not None:
         if given.preset not in presets:
             raise UserError(f"no preset {given.preset!r}; expected one of {', '.join(presets) or 'none'}")
-        content = merge(content, presets[given.preset])
+        content = merge(content, presets[given.preset] or {})
+    content = {name: value for name, value in content.items() if value is not None}  # a section without options
     parser = make_parser()
     options: Namespace = parser.parse_args(rest, namespace=parser.parse_object(content, defaults=False))
     return options
