@@ -24,6 +24,7 @@ from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.run import run_study
 from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
+from lit_compacter.utils.console import console
 
 PRESETS = "presets"
 ENGINE_OPTIONS = [field.name for field in fields(EngineOptions) if field.name != "command"]
@@ -41,7 +42,8 @@ def main(args: Sequence[str]) -> None:
     if options.dry_run:
         for cell in cells:
             for verb in CELL_VERBS:
-                print(command_name(), shlex.join(cell.command(output, verb)))
+                command = f"{command_name()} {shlex.join(cell.command(output, verb))}"
+                console.print(command, markup=False, soft_wrap=True, highlight=False)
         return
     engine_options = EngineOptions(["study", *without_engine(args)], **{name: options[name] for name in ENGINE_OPTIONS})
     engine = ENGINES[options.engine](engine_options)
@@ -119,11 +121,12 @@ def parse(args: Sequence[str]) -> Namespace:
     content: dict[str, Any] = {}
     for name in given.config:
         content = merge(content, read_config(find_config(name)))
-    presets = content.pop(PRESETS, {})
+    presets = content.pop(PRESETS, None) or {}
     if given.preset is not None:
         if given.preset not in presets:
             raise UserError(f"no preset {given.preset!r}; expected one of {', '.join(presets) or 'none'}")
-        content = merge(content, presets[given.preset])
+        content = merge(content, presets[given.preset] or {})
+    content = {name: value for name, value in content.items() if value is not None}  # a section without options
     parser = make_parser()
     options: Namespace = parser.parse_args(rest, namespace=parser.parse_object(content, defaults=False))
     return options

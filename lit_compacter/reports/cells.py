@@ -10,7 +10,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.results.metrics_file import RESOURCES
 from lit_compacter.results.run_dir import CONFIG, METRICS
 from lit_compacter.studies.cell import CELLS
-from lit_compacter.studies.folder import CELLS_FILE, PROGRESS
+from lit_compacter.studies.folder import CELLS_FILE, CHOSEN, PROGRESS
 from lit_compacter.utils.jsonl import read_records
 
 METHOD, TASK, SEED = "method", "task", "seed"  # axes with a meaning of their own
@@ -87,18 +87,24 @@ def read_study(folder: Path) -> Study:
     Raises:
         UserError: cells.json is damaged.
     """
-    path = folder / CELLS_FILE
+    path, choice = folder / CELLS_FILE, folder / CHOSEN
     progress = {str(record.get("cell")): record for record in read_records(folder / PROGRESS)}
     try:
-        cells = [_read_cell(folder / CELLS, entry, progress) for entry in json.loads(path.read_bytes())]
+        entries = json.loads(path.read_bytes())
+        chosen = json.loads(choice.read_bytes()) if choice.exists() else [entry["name"] for entry in entries]
+        cells = [_read_cell(folder / CELLS, entry, progress, chosen) for entry in entries]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is not a study's list of cells ({error}); run the study again to write it") from error
     return Study(folder.resolve().name, cells)
 
 
-def _read_cell(root: Path, entry: Mapping[str, Any], progress: Mapping[str, Mapping[str, Any]]) -> Cell:
+def _read_cell(
+    root: Path, entry: Mapping[str, Any], progress: Mapping[str, Mapping[str, Any]], chosen: Sequence[str]
+) -> Cell:
     folder, last = root / entry["name"], progress.get(entry["name"], {})
     metrics, resources = read_metrics(folder)
+    if entry["name"] not in chosen:  # a search had chosen and tested it before it knew of better ones
+        metrics = {name: value for name, value in metrics.items() if not name.startswith("test/")}
     state: State = "not run"
     if TEST_SCORE in metrics:
         state = "finished"

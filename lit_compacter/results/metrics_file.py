@@ -108,9 +108,9 @@ def record_result(
             entry[PREDICTIONS] = name
         if not is_own:
             others = [*(other for other in others if other not in same), entry]
-        append_record(run_dir / RESULTS, entry | of_fit)
         with atomic_write(run_dir / METRICS) as temporary:
             temporary.write_text(json.dumps(known | ({EVALUATIONS: others} if others else {}), indent=2) + "\n")
+        append_record(run_dir / RESULTS, entry | of_fit)  # last: a study takes it as the sign that all is written
     return is_own
 
 

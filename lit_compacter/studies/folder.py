@@ -5,6 +5,8 @@ DIR/
     progress.jsonl     one line for each time a cell ends: finished, failed or stopped
     cells/NAME/        the run directory of a cell
     logs/NAME.log      what its processes printed
+    chosen.json        names of the cells that a search has chosen on validation rows
+    slurm/             scripts for --engine slurm
     optuna.db          the trials of a search with optuna
     pruned/NAME        the mark of a cell that it has ended early
     .locks/            held while a cell runs
@@ -21,7 +23,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.utils.atomic import atomic_write
 
-CELLS_FILE, PROGRESS, LOGS, LOCKS = "cells.json", "progress.jsonl", "logs", ".locks"
+CELLS_FILE, CHOSEN, PROGRESS, LOGS, LOCKS = "cells.json", "chosen.json", "progress.jsonl", "logs", ".locks"
 LOCK = ".lock"  # held while the file of cells is compared and written
 VERBS = ("fit", "test")  # of a cell, in this order
 
@@ -51,6 +53,14 @@ class StudyFolder:
             known = {cell.name for cell in self.cells}
             self.cells += [cell for cell in cells if cell.name not in known]
             self._write()
+
+    def keep_choice(self, cells: Sequence[Cell]) -> None:
+        """Write the names of the cells that a search has chosen, for the report.
+
+        A later start may choose others, as when a failed cell has finished.
+        """
+        with atomic_write(self.path / CHOSEN) as temporary:
+            temporary.write_text(json.dumps([cell.name for cell in cells], indent=1) + "\n")
 
     def log(self, cell: Cell) -> Path:
         """The file with what the processes of a cell print."""

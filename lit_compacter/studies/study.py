@@ -139,6 +139,11 @@ def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, values, strict=True))
 
 
+def group_name(cell: Cell) -> str:
+    """`method=lora`: the name of the cells that differ only in the seed and the search; `all` without other axes."""
+    return name_of({axis: value for axis, value in cell.values.items() if axis != SEED}) or "all"
+
+
 def as_argument(value: Any) -> str:
     """An option's value as an argument: text as it is, all else as YAML reads it."""
     return value if isinstance(value, str) else json.dumps(value)
@@ -148,5 +153,5 @@ def name_of(values: Mapping[str, Any]) -> str:
     """`method=lora,seed=1`: the name of a run directory. Options go by their last part where that is unique."""
     short = [axis.rpartition(".")[2] for axis in values]
     names = [last if short.count(last) == 1 else axis for last, axis in zip(short, values, strict=True)]
-    texts = [re.sub(r"[^\w.+-]+", "-", as_argument(value)).strip("-") for value in values.values()]
+    texts = [re.sub(r"[^\w.+-]+", "-", as_argument(value).strip("[]{}\"'/ ")) for value in values.values()]
     return ",".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))

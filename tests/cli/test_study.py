@@ -60,6 +60,14 @@ def test_the_command_line_overrides_a_preset_and_a_preset_the_file(study: str) -
     assert options.configs == ["demo.yaml", "trainer/cpu.yaml"]
 
 
+def test_sections_may_be_empty(tmp_path: Path) -> None:
+    path, file = tmp_path / "study.yaml", f"--config={tmp_path / 'study.yaml'}"
+    path.write_text("axes: {seed: [1]}\ntrainer:\nsearch: {a: [1]}\npresets:\n  smoke: {search: }\n  tiny:\n")
+    options = parse([file, "--preset=smoke"])
+    assert options.trainer == options.search == {}
+    assert parse([file, "--preset=tiny"]).search == {"a": [1]}
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("preset", [pytest.param([], marks=pytest.mark.soak), ["--preset=smoke"]])
 def test_the_shipped_studies(name: str, preset: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,8 @@ def test_a_search(tmp_path: Path) -> None:
     grid = make_grid(study, "test/score")
     (table,) = make_tables(grid, {})
     assert table.rows[0].entries[0] and table.rows[0].entries[0].count == 2 and not find_missing(grid)
+    (folder / "chosen.json").write_text(json.dumps([entry["name"] for entry in entries[::2]]))
+    assert [cell.state for cell in read_study(folder).cells] == ["validated"] * 4, "those of an earlier choice"
     validated = make_grid(study, "val/best_score").results[(), "compacter", "rte"].values()
     assert [cell.state for cell in validated] == ["finished"] * 2, "of those that were chosen, though all have one"
 

@@ -1,6 +1,7 @@
 """Stands in for the command line: writes the results of fit and test as it does, at once.
 
-The environment variable BEHAVIOR changes it for one cell, `{"NAME": "fail"}`: fail, crash, or wait for SIGTERM.
+The environment variable BEHAVIOR changes it for one cell, `{"NAME": "fail"}`: fail, crash, wait for SIGTERM, or
+no validation.
 """
 
 import json
@@ -29,7 +30,8 @@ def main() -> None:
         (config,) = (word.removeprefix("--config=") for word in words if word.startswith("--config"))
         folder = Path(config).parent
     folder.mkdir(parents=True, exist_ok=True)
-    append_record(folder / "calls.jsonl", {"verb": verb, "threads": os.environ.get("OMP_NUM_THREADS")})
+    devices = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+    append_record(folder / "calls.jsonl", {"verb": verb, **devices})
     behavior = json.loads(os.environ.get("BEHAVIOR", "{}")).get(name)
     if behavior == "fail":
         sys.exit("noise\nerror: the loss is nan at step 3; lower model.learning_rate\n")
@@ -41,7 +43,8 @@ def main() -> None:
             (folder / "waiting").touch()
             time.sleep(60)
         score = int(options.get("seed_everything", 0)) / 10 + float(options.get("model.learning_rate", 0))
-        metrics = json.loads((folder / METRICS).read_text()) if verb == "test" else {"val/best_score": score}
+        scores = {} if behavior == "no validation" else {"val/best_score": score}
+        metrics = json.loads((folder / METRICS).read_text()) if verb == "test" else scores
         (folder / CONFIG).touch()
         (folder / METRICS).write_text(json.dumps(metrics | ({"test/score": 0.5} if verb == "test" else {})))
         append_record(folder / RESULTS, {"verb": verb})

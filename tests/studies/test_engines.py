@@ -27,6 +27,7 @@ from lit_compacter.studies import runner
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.runner import Job, run_job
+from lit_compacter.utils.jsonl import append_record
 from tests.command_line import SLURM, error
 from tests.conftest import ROOT
 
@@ -246,7 +247,8 @@ def test_slurm_scripts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.usefixtures("_unchecked")
 def test_slurm_scripts_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([*make_arguments(tmp_path, **SEARCH), "--engine=slurm"])
+    arguments = [*make_arguments(tmp_path, **SEARCH), "--engine=slurm"]
+    main(arguments)
     cells, rest = (tmp_path / "out/slurm" / name for name in ("cells.sh", "rest.sh"))
     printed = capsys.readouterr().out.splitlines()[-1]
     submit = f"sbatch --dependency=afterany:$(sbatch --parsable {cells} | cut -d ';' -f 1) {rest}"
@@ -254,6 +256,15 @@ def test_slurm_scripts_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "#SBATCH --array=0-7\n" in check_script(cells)
     text = check_script(rest)
     assert "--array" not in text and "--only" not in text and 'scontrol requeue "$SLURM_JOB_ID"' in text
+
+    main([*arguments, "--only", f"{NAMES[0]},learning_rate=0.01"])
+    assert capsys.readouterr().out.splitlines()[-1] == f"submit the cells with: sbatch {cells}"
+    for entry in json.loads((tmp_path / "out/cells.json").read_text()):
+        run_dir = tmp_path / "out/cells" / entry["name"]
+        append_record(run_dir / RESULTS, {"verb": "fit"})
+        (run_dir / METRICS).write_text('{"val/best_score": 0.5}')
+    main(arguments)
+    assert capsys.readouterr().out.splitlines()[-1] == f"submit the cells with: sbatch {rest}", "all are trained"
 
 
 FAKE_STUDY = f"""#!/bin/sh

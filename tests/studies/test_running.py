@@ -64,13 +64,13 @@ def test_each_cell_is_trained_and_tested_once(num_jobs: int, tmp_path: Path) -> 
     assert {record["state"] for record in records} == {"finished"}
 
 
-def test_cells_at_a_time_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_at_a_time_share_the_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 6)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     folder = study(tmp_path / "study", num_jobs=3)
-    threads = {
-        record["threads"] for cell in folder.cells for record in read_records(cell.run_dir(folder.path) / "calls.jsonl")
-    }
-    assert threads == {"2"}
+    paths = [cell.run_dir(folder.path) / "calls.jsonl" for cell in folder.cells]
+    seen = [[(r["OMP_NUM_THREADS"], r["CUDA_VISIBLE_DEVICES"]) for r in read_records(path)] for path in paths]
+    assert sorted(seen) == [[("2", "4")] * 2, [("2", "4")] * 2, [("2", "7")] * 2]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,25 @@ def test_a_combination_without_all_seeds_is_not_chosen(tmp_path: Path) -> None:
         "seed=1,learning_rate=0.1",
         "seed=2,learning_rate=0.1",
     ]
+    study(tmp_path / "study", **options)
+    chosen = json.loads((tmp_path / "study/chosen.json").read_text())
+    assert chosen == ["seed=1,learning_rate=0.3", "seed=2,learning_rate=0.3"], "once all have finished"
+
+
+def test_a_search_without_anything_to_test_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = Study(axes={"method": ["lora"], "seed": [1]}, search={"model.learning_rate": [0.1, 0.3]}).cells()
+    folder = StudyFolder(tmp_path / "study", cells)
+    for cell in cells:
+        (mark := cell.prune_mark(folder.path)).parent.mkdir(exist_ok=True)
+        mark.touch()
+    run_study(GridSearch(folder), LocalEngine())
+    assert "method=lora: nothing to test, as each combination has a cell that was pruned" in capsys.readouterr().out
+
+
+def test_a_search_needs_validation(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"axes": {"seed": [1, 2]}, "search": {"model.learning_rate": [0.1]}}
+    with pytest.raises(UserError, match=r"seed=1,learning_rate=0.1 has no val/best_score; a search needs validation"):
+        study(tmp_path / "study", {"seed=1,learning_rate=0.1": "no validation"}, **options)
 
 
 def test_another_study_is_refused_and_more_cells_are_added(tmp_path: Path) -> None:

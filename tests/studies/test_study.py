@@ -47,15 +47,17 @@ def test_later_options_override_earlier_ones() -> None:
 
 
 def test_values_are_written_as_yaml_reads_them() -> None:
-    axes: dict[str, list[Any]] = {"model.method.layers": [[2, 3], None], "model.gradient_checkpointing": [True]}
+    axes: dict[str, list[Any]] = {"model.method.layers": [[2, 3], None, [-1]], "model.gradient_checkpointing": [True]}
     cells = Study(axes=axes).cells()
     assert [cell.options for cell in cells] == [
         ("--model.method.layers=[2, 3]", "--model.gradient_checkpointing=true"),
         ("--model.method.layers=null", "--model.gradient_checkpointing=true"),
+        ("--model.method.layers=[-1]", "--model.gradient_checkpointing=true"),
     ]
     assert [cell.name for cell in cells] == [
         "layers=2-3,gradient_checkpointing=true",
         "layers=null,gradient_checkpointing=true",
+        "layers=-1,gradient_checkpointing=true",
     ]
 
 

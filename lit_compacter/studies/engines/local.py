@@ -17,7 +17,8 @@ class LocalEngine:
     """Runs cells as processes of this machine.
 
     Args:
-        num_jobs: How many at a time. They share the CPU's cores, and each has one of the GPUs, if there are several.
+        num_jobs: How many at a time. If several, they share the CPU's cores, and each has one of the GPUs. A single one
+            has all of them.
     """
 
     def __init__(self, num_jobs: int = 1) -> None:
@@ -36,9 +37,8 @@ class LocalEngine:
             environments.put(env)
 
         with ThreadPoolExecutor(self.num_jobs) as pool:
-            futures = [pool.submit(work, job) for job in jobs]
             try:
-                for future in as_completed(futures):
+                for future in as_completed([pool.submit(work, job) for job in jobs]):
                     future.result()
             except BaseException:  # also of a stop signal; leaving the block waits for the cells
                 stop.set()

@@ -82,6 +82,8 @@ class RayEngine:
         folder.locks.mkdir(exist_ok=True)
         permit.touch()
         env = {"OMP_NUM_THREADS": str(self.options.cpus_per_job)} | environment()
+        if not needs["GPU"]:  # Ray hides the GPUs only from those that reserve others
+            env["CUDA_VISIBLE_DEVICES"] = ""
         shared = ray.put((folder, Path.cwd(), env, permit.absolute()))
         left, running = deque(jobs), dict[Any, Job]()
         try:

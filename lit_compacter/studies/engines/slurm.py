@@ -43,8 +43,7 @@ exit $code
 class SlurmEngine:
     """Writes the script of an array job with a task for each cell, and prints the command that submits it.
 
-    If the jobs have no test yet, because the cells to test are chosen first, a second job does the rest of the study
-    once all tasks have ended.
+    A search chooses the cells to test once all are trained: a second job does the rest of the study.
 
     Args:
         options: The study's command, how many tasks run at a time, and the options of sbatch.
@@ -55,25 +54,32 @@ class SlurmEngine:
         self.study = shlex.join([sys.executable, str(ENTRY), *options.command])
 
     def run(self, jobs: Sequence[Job], folder: StudyFolder, listener: Listener) -> bool:
-        cells = "\n    ".join(shlex.quote(job.cell.name) for job in jobs)
-        limit = f"%{self.options.jobs}" if self.options.jobs else ""
-        array = shlex.quote(
-            self._write(
-                folder.path / FOLDER / "cells.sh",
-                CELLS.format(cells=cells, study=self.study),
-                job_id="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID",
-                more=[f"--array=0-{len(jobs) - 1}{limit}"],
-            )
-        )
-        submit = f"sbatch {array}"
-        if any(VERBS[-1] not in job.verbs for job in jobs):
-            rest = self._write(folder.path / FOLDER / "rest.sh", f"{self.study} &", job_id="$SLURM_JOB_ID")
-            submit = f"sbatch --dependency=afterany:$(sbatch --parsable {array} | cut -d ';' -f 1) {shlex.quote(rest)}"
+        untrained = {cell.name for cell in folder.cells if not cell.has_done(folder.path, VERBS[0])}
+        if not jobs[0].cell.search or untrained - {job.cell.name for job in jobs}:  # of a grid, or some of a search
+            submit = f"sbatch {self._write_array(jobs, folder)}"
+        elif untrained:
+            array = f"$(sbatch --parsable {self._write_array(jobs, folder)} | cut -d ';' -f 1)"
+            submit = f"sbatch --dependency=afterany:{array} {self._write_rest(folder)}"
+        else:
+            submit = f"sbatch {self._write_rest(folder)}"
         console.print(f"submit the cells with: {submit}", markup=False, soft_wrap=True, highlight=False)
         return False
 
+    def _write_array(self, jobs: Sequence[Job], folder: StudyFolder) -> str:
+        cells = "\n    ".join(shlex.quote(job.cell.name) for job in jobs)
+        limit = f"%{self.options.jobs}" if self.options.jobs else ""
+        return self._write(
+            folder.path / FOLDER / "cells.sh",
+            CELLS.format(cells=cells, study=self.study),
+            job_id="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID",
+            more=[f"--array=0-{len(jobs) - 1}{limit}"],
+        )
+
+    def _write_rest(self, folder: StudyFolder) -> str:
+        return self._write(folder.path / FOLDER / "rest.sh", f"{self.study} &", job_id="$SLURM_JOB_ID")
+
     def _write(self, path: Path, command: str, job_id: str, more: Sequence[str] = ()) -> str:
-        """Write the script of a job, and return its path."""
+        """Write the script of a job, and return its path for a shell."""
         study = path.absolute().parents[1]
         directives = [
             f"--job-name={shlex.quote(study.name)}",
@@ -96,4 +102,4 @@ class SlurmEngine:
                     job_id=job_id,
                 )
             )
-        return str(path)
+        return shlex.quote(str(path))

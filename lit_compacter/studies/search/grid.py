@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import VERBS, StudyFolder
 from lit_compacter.studies.runner import Job
-from lit_compacter.studies.study import SEED
+from lit_compacter.studies.study import group_name
+from lit_compacter.utils.console import console
 
 CRITERION = "val/best_score"
 
@@ -53,8 +55,14 @@ def run_unfinished(
 
 
 def evaluate_best(engine: Engine, folder: StudyFolder, listener: Listener) -> bool:
-    """Test the chosen cells of a search."""
-    return run_unfinished(engine, choose(folder.cells, folder.path), VERBS, folder, listener)
+    """Choose cells of a search for the report, and test them."""
+    chosen = choose(folder.cells, folder.path)
+    folder.keep_choice(chosen)
+    for group in dict.fromkeys(map(group_name, folder.cells)):
+        if group not in map(group_name, chosen):
+            text = f"{group}: nothing to test, as each combination has a cell that was pruned or has not finished"
+            console.print(text, markup=False, soft_wrap=True, highlight=False)
+    return run_unfinished(engine, chosen, VERBS, folder, listener)
 
 
 def choose(cells: Sequence[Cell], study: Path) -> list[Cell]:
@@ -65,17 +73,31 @@ def choose(cells: Sequence[Cell], study: Path) -> list[Cell]:
     Args:
         cells: The cells of a study.
         study: Its folder.
+
+    Raises:
+        UserError: A fit had no validation.
     """
     groups: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
-        group = {axis: value for axis, value in cell.values.items() if axis != SEED}
-        groups[json.dumps(group)][json.dumps(cell.search)].append(cell)
+        groups[group_name(cell)][json.dumps(cell.search)].append(cell)
     chosen = []
     for combinations in groups.values():
         scores = {}
         for combination, seeds in combinations.items():
             if all(cell.has_done(study, "fit") and not cell.is_pruned(study) for cell in seeds):
-                scores[combination] = statistics.fmean(cell.metrics(study)[CRITERION] for cell in seeds)
+                scores[combination] = statistics.fmean(score(cell, study) for cell in seeds)
         if scores:
             chosen += combinations[max(scores, key=lambda combination: scores[combination])]
     return chosen
+
+
+def score(cell: Cell, study: Path) -> float:
+    """The val/best_score of a cell whose fit has ended.
+
+    Raises:
+        UserError: It had no validation.
+    """
+    metrics = cell.metrics(study)
+    if CRITERION not in metrics:
+        raise UserError(f"{cell.name} has no {CRITERION}; a search needs validation: train longer, or validate earlier")
+    return metrics[CRITERION]

@@ -6,7 +6,6 @@ numbers are a function of the sampler's seed and the trial's number. So the tria
 """
 
 import contextlib
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,7 +22,7 @@ from lit_compacter.studies.folder import VERBS, StudyFolder
 from lit_compacter.studies.search.grid import evaluate_best, run_unfinished
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.trials import Group, OpenTrial
-from lit_compacter.studies.study import SEED, Study, name_of
+from lit_compacter.studies.study import Study, group_name
 from lit_compacter.utils.console import console
 
 DATABASE = "optuna.db"
@@ -64,6 +63,7 @@ class OptunaSearch:
         """Run all trials that are left, `fit` for each of their cells, and test the best."""
         with contextlib.closing(self):  # afterwards another process may search
             self.run_trials(engine, listener)
+        self.folder.num_expected = len(self.folder.cells)  # equal trials have shared theirs
         return evaluate_best(engine, self.folder, listener)
 
     def close(self) -> None:
@@ -116,8 +116,8 @@ def make_groups(study: Study, storage: optuna.storages.BaseStorage) -> list[Grou
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seeds: dict[str, list[Cell]] = defaultdict(list)
     for cell in study.without_search().cells():
-        seeds[json.dumps({axis: value for axis, value in cell.values.items() if axis != SEED})].append(cell)
-    return [Group(name_of(json.loads(key)) or "all", study, options, cells, storage) for key, cells in seeds.items()]
+        seeds[group_name(cell)].append(cell)
+    return [Group(name, study, options, cells, storage) for name, cells in seeds.items()]
 
 
 def first_cells(study: Study) -> list[Cell]:

@@ -12,7 +12,7 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.learning_curve import SCORE, read_history
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.search.classes import make_pruner, make_sampler
-from lit_compacter.studies.search.grid import CRITERION
+from lit_compacter.studies.search.grid import CRITERION, score
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.space import read_space
 from lit_compacter.studies.study import Study
@@ -67,7 +67,7 @@ class OpenTrial:
         if self.is_pruned(path):
             return study.tell(self.trial, state=TrialState.PRUNED).state
         if all(cell.has_done(path, "fit") for cell in self.cells):
-            return study.tell(self.trial, statistics.fmean(cell.metrics(path)[CRITERION] for cell in self.cells)).state
+            return study.tell(self.trial, statistics.fmean(score(cell, path) for cell in self.cells)).state
         return TrialState.RUNNING
 
 
@@ -110,7 +110,7 @@ class Group:
                 f"{', '.join(names)}; {NEW_OUTPUT}"
             )
         self.trials.set_user_attr(SEEDS, names)
-        self.unfinished: set[int] = set()  # trials with a cell that failed in this process
+        self.unfinished: set[int] = set()  # in this process: with a cell that has failed or was stopped
 
     def known_cells(self) -> list[Cell]:
         """The cells of all trials in the storage."""
@@ -136,7 +136,7 @@ class Group:
         line = f"trial {trial.number} of {self.name}"
         if state == TrialState.RUNNING:
             self.unfinished.add(trial.number)
-            return f"{line}: a cell failed"
+            return f"{line}: a cell has failed or was stopped"
         if state == TrialState.PRUNED:
             return f"{line}: pruned"
         if state == TrialState.FAIL:
