@@ -17,7 +17,7 @@ from rich.text import Text
 from lit_compacter.results.learning_curve import LOSS, SCORE, read_history
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Outcome
+from lit_compacter.studies.job import Outcome
 from lit_compacter.utils.console import console
 from lit_compacter.utils.jsonl import append_record
 

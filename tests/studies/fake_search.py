@@ -15,7 +15,7 @@ import optuna
 from lit_compacter.results.run_dir import HISTORY, METRICS, RESULTS
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job, Outcome
+from lit_compacter.studies.job import Job, Outcome
 from lit_compacter.studies.search import optuna_search
 from lit_compacter.studies.search.grid import CRITERION
 from lit_compacter.studies.search.optuna_search import OptunaSearch

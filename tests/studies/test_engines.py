@@ -23,10 +23,9 @@ import yaml
 from lit_compacter.cli.main import main
 from lit_compacter.results.run_dir import METRICS, RESULTS
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
-from lit_compacter.studies import runner
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job, run_job
+from lit_compacter.studies.job import Job, run_job
 from lit_compacter.utils.jsonl import append_record
 from tests.command_line import SLURM, error
 from tests.conftest import ROOT
@@ -169,7 +168,7 @@ def test_the_process_of_a_killed_study_is_waited_for(
     folder = StudyFolder(tmp_path / "out", [cell])
     calls = cell.run_dir(folder.path) / "calls"
     (tmp_path / "fake.py").write_text(FAKE_CELL.format(folder=calls.parent))
-    monkeypatch.setattr(runner, "ENTRY", tmp_path / "fake.py")
+    monkeypatch.setattr("lit_compacter.studies.job.ENTRY", tmp_path / "fake.py")
     job = Job(cell, [verb])
     study = multiprocessing.get_context("fork").Process(target=run_job, args=(job, folder, {}, lambda: False))
     study.start()
@@ -184,7 +183,7 @@ def test_the_process_of_a_killed_study_is_waited_for(
 
 def test_a_cell_that_is_told_to_stop_before_it_can_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fake.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
-    monkeypatch.setattr(runner, "ENTRY", tmp_path / "fake.py")
+    monkeypatch.setattr("lit_compacter.studies.job.ENTRY", tmp_path / "fake.py")
     cell = Cell("a", {}, ())
     assert run_job(Job(cell, ["fit"]), StudyFolder(tmp_path / "out", [cell]), {}, lambda: False).state == "stopped"
 

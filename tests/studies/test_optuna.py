@@ -13,7 +13,7 @@ import optuna
 
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job, run_job
+from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.search import optuna_search
 from lit_compacter.studies.search.grid import choose
 from lit_compacter.studies.search.optuna_search import OptunaSearch

@@ -15,11 +15,11 @@ from filelock import FileLock
 
 from lit_compacter.errors import UserError
 from lit_compacter.results.run_dir import LOCK
-from lit_compacter.studies import runner
+from lit_compacter.studies import job
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
+from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.run import run_study
-from lit_compacter.studies.runner import Job, run_job
 from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import read_records
@@ -30,7 +30,7 @@ FAKE = Path(__file__).with_name("fake_program.py")
 
 @pytest.fixture(autouse=True)
 def _fake_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "ENTRY", FAKE)
+    monkeypatch.setattr(job, "ENTRY", FAKE)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
@@ -169,13 +169,13 @@ def test_sigterm_stops_a_study(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from lit_compacter.runtime.signals import handle_stop_signals
-from lit_compacter.studies import runner
+from lit_compacter.studies import job
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.run import run_study
 from lit_compacter.studies.search.grid import Grid
 from lit_compacter.studies.study import Study
-runner.ENTRY = Path({str(FAKE)!r})
+job.ENTRY = Path({str(FAKE)!r})
 with handle_stop_signals():
     cells = Study(axes={{"seed": [1, 2]}}).cells()
     run_study(Grid(StudyFolder(Path({str(tmp_path / "study")!r}), cells)), LocalEngine())

@@ -8,7 +8,7 @@ from jsonargparse.typing import NonNegativeFloat, PositiveInt
 
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job, Outcome
+from lit_compacter.studies.job import Job, Outcome
 
 
 @dataclass

@@ -10,7 +10,7 @@ import torch
 
 from lit_compacter.studies.engines.base import Listener
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import Job, run_job
+from lit_compacter.studies.job import Job, run_job
 
 
 class LocalEngine:

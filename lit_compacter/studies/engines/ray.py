@@ -14,7 +14,7 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 from lit_compacter.studies.engines.base import EngineOptions, Listener
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.runner import POLL_S, Job, Outcome, run_job
+from lit_compacter.studies.job import POLL_S, Job, Outcome, run_job
 
 ADDRESS = "RAY_ADDRESS"  # Ray's own name for the address of the cluster
 TIMEOUT_S = 10

@@ -9,7 +9,7 @@ from lit_compacter.runtime.command import ENTRY
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
 from lit_compacter.studies.engines.base import EngineOptions, Listener
 from lit_compacter.studies.folder import LOGS, VERBS, StudyFolder
-from lit_compacter.studies.runner import Job
+from lit_compacter.studies.job import Job
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
 

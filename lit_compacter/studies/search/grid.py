@@ -10,7 +10,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import VERBS, StudyFolder
-from lit_compacter.studies.runner import Job
+from lit_compacter.studies.job import Job
 from lit_compacter.studies.study import group_name
 from lit_compacter.utils.console import console
 
