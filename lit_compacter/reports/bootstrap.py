@@ -77,7 +77,9 @@ def _compare(
     needed = {(baseline, seed) for seeds in pairs.values() for seed in seeds}
     needed |= {(row, seed) for row, seeds in pairs.items() for seed in seeds}
     every = runs | {baseline: of_baseline}
-    scores = _resample({place: every[place[0]][place[1]] for place in needed}, num_resamples)
+    # A generator for each task: the draws of tasks from one stream are alike, which would correlate their differences.
+    rng = np.random.default_rng([SEED, *str(column).encode()])
+    scores = _resample({place: every[place[0]][place[1]] for place in needed}, num_resamples, rng)
     for row, seeds in pairs.items():
         yield row, np.mean([scores[row, seed] - scores[baseline, seed] for seed in seeds], axis=0)
 
@@ -100,9 +102,10 @@ def _read_runs(grid: Grid, fixed: Fixed, column: Value, baseline: Value) -> dict
     return runs
 
 
-def _resample(runs: Mapping[tuple[Value, Value], Resampler], count: int) -> dict[tuple[Value, Value], Array]:
+def _resample(
+    runs: Mapping[tuple[Value, Value], Resampler], count: int, rng: np.random.Generator
+) -> dict[tuple[Value, Value], Array]:
     """The scores of all runs on the same resamples, (R,) each."""
-    rng = np.random.default_rng(SEED)
     num_units = next(iter(runs.values())).num_units
     parts: dict[tuple[Value, Value], list[Array]] = {place: [] for place in runs}
     for start in range(0, count, CHUNK):
