@@ -1,7 +1,7 @@
 """The cells of a report, read from run folders: their values come from config.yaml."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.tasks import TASKS
 
 SECTIONS = ("data", "model", "trainer")
-OF_THE_RUN = ("trainer.default_root_dir", "data.task", "data.cache_dir")  # the task is an axis, the others are places
+# The task is an axis; the others are places, and decide nothing about the results.
+OF_THE_RUN = ("trainer.default_root_dir", "trainer.logger", "data.task", "data.cache_dir")
 METHOD_CLASS = "model.method"
 
 Method = Mapping[str, Any]  # class_path and init_args, as in configs/methods/
@@ -43,7 +44,7 @@ def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
     Raises:
         UserError: A folder does not exist or contains no run, or a config cannot be read.
     """
-    folders = list(dict.fromkeys(folder for path in paths for folder in find_runs(path)))
+    folders = list({folder.resolve(): folder for path in paths for folder in find_runs(path)}.values())
     names = _short_names(folders)
     configs = [_read_config(folder) for folder in folders]
     main = [_main_values(config, methods) for config in configs]
@@ -71,13 +72,21 @@ def find_runs(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         raise UserError(f"no folder {path}; expected the folder of a study, run folders, or a folder of runs")
-    if (path / CONFIG).exists():
-        return [path]
-    if found := sorted(file.parent for file in path.rglob(CONFIG)):
+    if found := list(_runs_in(path)):
         return found
     raise UserError(
         f"{path} is neither a study (it has no cells.json) nor a run (no {CONFIG}), and there are no runs in it"
     )
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    """The run folders at and below a folder. A run has none in it: W&B writes a config.yaml of its own there."""
+    if (folder / CONFIG).exists():
+        yield folder
+        return
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir():
+            yield from _runs_in(inner)
 
 
 def method_name(given: Mapping[str, Any], methods: Mapping[str, Method]) -> str:

@@ -60,6 +60,19 @@ def test_values_come_from_the_configs(tmp_path: Path) -> None:
     assert cells[0].values.keys() == {"method", "task", "seed", "data.batch_size", "model.method.reduction_factor"}
 
 
+def test_each_run_is_read_once(tmp_path: Path) -> None:
+    """However its path is written; the config.yaml of W&B in its folder is none of a run; loggers are no axis."""
+    first = run(tmp_path / "runs/a", compacter(), 1)
+    run(tmp_path / "runs/b", compacter(), 2)
+    config = yaml.safe_load((first / "config.yaml").read_text())
+    config["trainer"]["logger"] = {"class_path": "WandbLogger", "init_args": {"id": "a"}}
+    (first / "config.yaml").write_text(yaml.safe_dump(config))
+    (first / "wandb/run-1/files").mkdir(parents=True)
+    (first / "wandb/run-1/files/config.yaml").write_text("wandb_version: 1\n")
+    study = read_runs([tmp_path / "runs", tmp_path / "runs/../runs/a"], known_methods())
+    assert [cell.name for cell in study.cells] == ["a", "b"] and study.axes == ["method", "task", "seed"]
+
+
 def test_a_methods_name() -> None:
     known = known_methods()
     assert method_name(compacter(), known) == method_name(compacter(reduction_factor=8), known) == "compacter"
