@@ -3,7 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.reports.cells import METHOD, SEED, TASK, Cell, Study, Value
@@ -29,7 +29,7 @@ class Grid:
         columns: The tasks.
         seeds: The planned seeds.
         planned: Place → its cells.
-        results: Place → seed → the cell with a result.
+        results: Place → seed → the cell with a result. Of a search's cells, only the one that was tested has one.
     """
 
     metric: str
@@ -75,6 +75,8 @@ def make_grid(study: Study, metric: str) -> Grid:
         raise UserError(
             f"{study.name} has no {metric} yet: none of its {len(study.cells)} cells is finished; test a run{validated}"
         )
+    # A task whose runs are finished without this metric does not have it: it is no column.
+    study = replace(study, cells=[cell for cell in study.cells if metric in cell.metrics or cell.state != "finished"])
     others = [axis for axis in study.axes if axis not in (METHOD, TASK, SEED)]
     row_axis = METHOD if METHOD in study.axes else next(iter(others), None)
     fixed_axes = [axis for axis in others if axis != row_axis]
@@ -84,21 +86,18 @@ def make_grid(study: Study, metric: str) -> Grid:
         fixed = tuple((axis, cell.values[axis]) for axis in fixed_axes if axis in cell.values)
         place = fixed, cell.values.get(row_axis or "", SINGLE), cell.values.get(TASK, SINGLE)
         planned.setdefault(place, []).append(cell)
-        if metric in cell.metrics:
-            _choose(results.setdefault(place, {}), cell)
+        if metric in cell.metrics and not (cell.search and cell.state != "finished"):
+            _add(results.setdefault(place, {}), cell)
     tables = _in_order({place[0] for place in planned}, study, fixed_axes)
     rows = study.values(row_axis) if row_axis else [SINGLE]
     columns = study.values(TASK) or [SINGLE]
     return Grid(metric, row_axis, tables, rows, columns, study.values(SEED) or [None], planned, results)
 
 
-def _choose(of_place: dict[Value, Cell], cell: Cell) -> None:
-    """Let a cell count for its seed. Of a search's cells with equal values, the one that was tested counts."""
+def _add(of_place: dict[Value, Cell], cell: Cell) -> None:
+    """Let a cell count for its seed."""
     seed = cell.values.get(SEED)
-    earlier = of_place.get(seed)
-    if earlier and earlier.state == "finished" != cell.state:
-        return
-    if earlier and earlier.state == cell.state == "finished":
+    if earlier := of_place.get(seed):
         warnings.warn(f"{earlier.name} and {cell.name} have the same values: the latter counts", stacklevel=4)
     of_place[seed] = cell
 

@@ -55,8 +55,9 @@ def test_means_and_deviations(tmp_path: Path) -> None:
 
 
 def test_another_metric(tmp_path: Path) -> None:
-    folder = make_study(tmp_path / "study", tasks=["mrpc"], seeds=[1, 2], size=100)
+    folder = make_study(tmp_path / "study", tasks=["mrpc", "rte"], seeds=[1, 2], size=100)
     (table,) = tables_of(folder, "test/f1")
+    assert table.columns == ["mrpc"], "RTE has no F1"
     found = table.rows[0].entries[0]
     assert found and found.mean == pytest.approx(50 * sum(score(folder, f"full-mrpc-{i}", "test/f1") for i in (1, 2)))
     for name, invalid in (("full-mrpc-1", 0.5), ("compacter-mrpc-1", 0.25)):
