@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lit_compacter.reports.cells import Cell, Value
+from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import AVERAGE, Fixed, Grid, Place
 from lit_compacter.reports.resampling import Array, Resampler
 from lit_compacter.results.run_dir import OUTCOMES
@@ -116,13 +116,13 @@ def _resample(
     return {place: np.concatenate(scores) for place, scores in parts.items()}
 
 
-def read_outcomes(cell: Cell) -> Outcomes | None:
+def read_outcomes(cell: CellResult) -> Outcomes | None:
     """The outcomes of a cell's test; None if it has kept none."""
     records = list(read_records(cell.folder / OUTCOMES.format(verb="test")))
     return Outcomes.from_records(records) if records else None
 
 
-def metric_names(cell: Cell, metric: str) -> Sequence[str]:
+def metric_names(cell: CellResult, metric: str) -> Sequence[str]:
     """The task's metrics whose mean is `metric`, a name such as test/score."""
     name = metric.removeprefix("test/")
     own = [known.removeprefix("test/") for known in cell.metrics if known.startswith("test/")]

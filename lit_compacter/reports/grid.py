@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.reports.cells import METHOD, SEED, TASK, Cell, Study, Value
+from lit_compacter.reports.cells import METHOD, SEED, TASK, CellResult, StudyResults, Value
 from lit_compacter.reports.titles import title_of
 
 Fixed = tuple[tuple[str, Value], ...]  # the axes that a table is for, with their values
@@ -38,8 +38,8 @@ class Grid:
     rows: Sequence[Value]
     columns: Sequence[Value]
     seeds: Sequence[Value]
-    planned: Mapping[Place, Sequence[Cell]]
-    results: Mapping[Place, Mapping[Value, Cell]]
+    planned: Mapping[Place, Sequence[CellResult]]
+    results: Mapping[Place, Mapping[Value, CellResult]]
 
     def row_title(self, row: Value) -> str:
         """The text of a row's first column."""
@@ -49,14 +49,14 @@ class Grid:
         """Seed → the result in percent."""
         return {seed: 100 * cell.metrics[self.metric] for seed, cell in self.results.get(place, {}).items()}
 
-    def missing(self, place: Place) -> list[Cell]:
+    def missing(self, place: Place) -> list[CellResult]:
         """The cells of a place that have no result and no other cell in their stead, the first for each seed."""
         results = self.results.get(place, {})
         lacking = {cell.values.get(SEED): cell for cell in reversed(self.planned.get(place, ()))}
         return [cell for seed, cell in lacking.items() if seed not in results][::-1]
 
 
-def make_grid(study: Study, metric: str) -> Grid:
+def make_grid(study: StudyResults, metric: str) -> Grid:
     """Sort a study's cells into tables.
 
     Args:
@@ -80,8 +80,8 @@ def make_grid(study: Study, metric: str) -> Grid:
     others = [axis for axis in study.axes if axis not in (METHOD, TASK, SEED)]
     row_axis = METHOD if METHOD in study.axes else next(iter(others), None)
     fixed_axes = [axis for axis in others if axis != row_axis]
-    planned: dict[Place, list[Cell]] = {}
-    results: dict[Place, dict[Value, Cell]] = {}
+    planned: dict[Place, list[CellResult]] = {}
+    results: dict[Place, dict[Value, CellResult]] = {}
     for cell in study.cells:
         fixed = tuple((axis, cell.values[axis]) for axis in fixed_axes if axis in cell.values)
         place = fixed, cell.values.get(row_axis or "", SINGLE), cell.values.get(TASK, SINGLE)
@@ -94,7 +94,7 @@ def make_grid(study: Study, metric: str) -> Grid:
     return Grid(metric, row_axis, tables, rows, columns, study.values(SEED) or [None], planned, results)
 
 
-def _add(of_place: dict[Value, Cell], cell: Cell) -> None:
+def _add(of_place: dict[Value, CellResult], cell: CellResult) -> None:
     """Let a cell count for its seed."""
     seed = cell.values.get(SEED)
     if earlier := of_place.get(seed):
@@ -102,7 +102,7 @@ def _add(of_place: dict[Value, Cell], cell: Cell) -> None:
     of_place[seed] = cell
 
 
-def _in_order(tables: set[Fixed], study: Study, axes: Sequence[str]) -> list[Fixed]:
+def _in_order(tables: set[Fixed], study: StudyResults, axes: Sequence[str]) -> list[Fixed]:
     """The tables in the order of their axes' values; where cells lack an axis, after the others."""
     every = itertools.product(*([(axis, value) for value in study.values(axis)] for axis in axes))
     whole = [fixed for fixed in every if fixed in tables]

@@ -14,9 +14,9 @@ from lit_compacter.reports.cells import (
     SEED,
     TASK,
     TEST_SCORE,
-    Cell,
+    CellResult,
     State,
-    Study,
+    StudyResults,
     Value,
     plain_values,
     read_metrics,
@@ -32,7 +32,7 @@ METHOD_CLASS = "model.method"
 Method = Mapping[str, Any]  # class_path and init_args, as in configs/methods/
 
 
-def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
+def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> StudyResults:
     """Read runs as the cells of a study.
 
     An option is an axis if it differs between runs of the same method and task: a method's own recipe is none.
@@ -55,10 +55,10 @@ def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
         for folder, name, values, own in zip(folders, names, main, options, strict=True)
     ]
     title = paths[0].resolve().name if len(paths) == 1 else "runs"
-    return Study(title, sorted(cells, key=_order))
+    return StudyResults(title, sorted(cells, key=_order))
 
 
-def _order(cell: Cell) -> tuple[Any, ...]:
+def _order(cell: CellResult) -> tuple[Any, ...]:
     """Methods by name, tasks as in their benchmark, then runs by name."""
     known, task = list(TASKS), str(cell.values[TASK])
     return str(cell.values[METHOD]), known.index(task) if task in known else len(known), task, cell.name
@@ -150,10 +150,10 @@ def _differing(main: Sequence[Mapping[str, Value]], options: Sequence[Mapping[st
     return [name for name in names if any(len({own.get(name) for own in group}) > 1 for group in alike.values())]
 
 
-def _make_cell(folder: Path, name: str, values: Mapping[str, Value]) -> Cell:
+def _make_cell(folder: Path, name: str, values: Mapping[str, Value]) -> CellResult:
     metrics, resources = read_metrics(folder)
     state: State = "finished" if TEST_SCORE in metrics else "validated" if BEST_SCORE in metrics else "started"
-    return Cell(name, values, {}, _commands(folder), folder, state, metrics=metrics, resources=resources)
+    return CellResult(name, values, {}, _commands(folder), folder, state, metrics=metrics, resources=resources)
 
 
 def _commands(folder: Path) -> list[list[str]]:
