@@ -92,7 +92,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_study(tmp_path / "study", seeds=[0, 1], absent=["full-rte-1"], size=40)
+    folder = make_study(tmp_path / "study", ["compacter"], seeds=[0, 1], absent=["compacter-rte-1"], size=40)
     main(["report", str(folder), "--num_resamples", "10"])
     printed = capsys.readouterr().out.replace("\n", "")
     assert "missing: 1 not run" in printed and (folder / "report/index.html").exists()
@@ -107,4 +107,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--metrc" in error(capsys, "report", str(folder), "--metrc=x")
     for path in (folder / "cells").glob("*/metrics.json"):
         path.write_text(json.dumps({}))
-    assert "none of its 4 cells is finished" in error(capsys, "report", str(folder))
+    assert "none of its 2 cells is finished" in error(capsys, "report", str(folder))
