@@ -82,7 +82,7 @@ def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
             if run_dir:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
         trainer = make_trainer(cli, run_dir, checkpoint)
+        check_launch(trainer, cli.config.trainer.strategy)
         with end_runs(trainer.loggers):
-            check_launch(trainer, cli.config.trainer.strategy)
             getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
         return summarize_run(trainer, run_dir, verb, checkpoint)
