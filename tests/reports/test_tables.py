@@ -113,6 +113,10 @@ def test_a_search(tmp_path: Path) -> None:
     assert table.rows[0].entries[0] and table.rows[0].entries[0].count == 2 and not find_missing(grid)
     validated = make_grid(study, "val/best_score").results[(), "compacter", "rte"].values()
     assert [cell.state for cell in validated] == ["finished"] * 2, "of those that were chosen, though all have one"
+    for path in (folder / "cells").glob("*/metrics.json"):
+        path.write_text(json.dumps({"val/best_score": 0.5}))
+    unfinished = make_grid(read_study(folder), "val/best_score")
+    assert not unfinished.results and [m.reason for m in find_missing(unfinished)] == ["not tested"] * 2
 
 
 def test_further_axes_make_tables(tmp_path: Path) -> None:
