@@ -10,7 +10,7 @@ from lit_compacter.cli.configs import CONFIGS, METHOD_NAMES
 from lit_compacter.cli.parser import Parser
 from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError
-from lit_compacter.reports.cells import Study, is_study, read_study
+from lit_compacter.reports.cells import StudyResults, is_study, read_study
 from lit_compacter.reports.report import write_report
 from lit_compacter.reports.runs import Method, read_runs
 from lit_compacter.runtime.command import command_name
@@ -36,7 +36,7 @@ def main(args: Sequence[str]) -> None:
     console.print(f"report: {report.page}", markup=False, soft_wrap=True)
 
 
-def read_cells(folders: Sequence[Path]) -> tuple[Study, Path | None]:
+def read_cells(folders: Sequence[Path]) -> tuple[StudyResults, Path | None]:
     """The cells of a study or of runs, and the default folder of its report; None for runs.
 
     Raises:

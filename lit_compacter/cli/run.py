@@ -3,13 +3,13 @@
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import Any
 
 from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
-from lit_compacter.cli import download, export, report, show, study
 from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.loggers import end_runs
 from lit_compacter.cli.logging import configure_logging
@@ -29,13 +29,6 @@ KEYWORDS: dict[str, dict[str, Any]] = {
     "validate": {"verbose": False},
     "test": {"verbose": False},
     "predict": {"return_predictions": False},
-}
-OTHER_VERBS = {
-    "show": show.main,
-    "download": download.main,
-    "study": study.main,
-    "report": report.main,
-    "export": export.main,
 }
 
 
@@ -57,10 +50,10 @@ def run(verb: str, args: list[str]) -> dict[str, float] | None:
     ):
         sys.path.append(os.getcwd())  # to import custom classes
         forget_lookups()
-        if verb in OTHER_VERBS:
-            OTHER_VERBS[verb](args)
-            return None
-        return train_or_evaluate(verb, args)
+        if verb in KEYWORDS:
+            return train_or_evaluate(verb, args)
+        import_module(f"lit_compacter.cli.{verb}").main(args)  # here, because its imports take time
+        return None
 
 
 def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
@@ -89,7 +82,7 @@ def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
             if run_dir:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
         trainer = make_trainer(cli, run_dir, checkpoint)
+        check_launch(trainer, cli.config.trainer.strategy)
         with end_runs(trainer.loggers):
-            check_launch(trainer, cli.config.trainer.strategy)
             getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
         return summarize_run(trainer, run_dir, verb, checkpoint)

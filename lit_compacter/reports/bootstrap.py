@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lit_compacter.reports.cells import Cell, Value
+from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import AVERAGE, Fixed, Grid, Place
 from lit_compacter.reports.resampling import Array, Resampler
 from lit_compacter.results.run_dir import OUTCOMES
@@ -77,7 +77,9 @@ def _compare(
     needed = {(baseline, seed) for seeds in pairs.values() for seed in seeds}
     needed |= {(row, seed) for row, seeds in pairs.items() for seed in seeds}
     every = runs | {baseline: of_baseline}
-    scores = _resample({place: every[place[0]][place[1]] for place in needed}, num_resamples)
+    # A generator for each task: the draws of tasks from one stream are alike, which would correlate their differences.
+    rng = np.random.default_rng([SEED, *str(column).encode()])
+    scores = _resample({place: every[place[0]][place[1]] for place in needed}, num_resamples, rng)
     for row, seeds in pairs.items():
         yield row, np.mean([scores[row, seed] - scores[baseline, seed] for seed in seeds], axis=0)
 
@@ -100,9 +102,10 @@ def _read_runs(grid: Grid, fixed: Fixed, column: Value, baseline: Value) -> dict
     return runs
 
 
-def _resample(runs: Mapping[tuple[Value, Value], Resampler], count: int) -> dict[tuple[Value, Value], Array]:
+def _resample(
+    runs: Mapping[tuple[Value, Value], Resampler], count: int, rng: np.random.Generator
+) -> dict[tuple[Value, Value], Array]:
     """The scores of all runs on the same resamples, (R,) each."""
-    rng = np.random.default_rng(SEED)
     num_units = next(iter(runs.values())).num_units
     parts: dict[tuple[Value, Value], list[Array]] = {place: [] for place in runs}
     for start in range(0, count, CHUNK):
@@ -113,13 +116,13 @@ def _resample(runs: Mapping[tuple[Value, Value], Resampler], count: int) -> dict
     return {place: np.concatenate(scores) for place, scores in parts.items()}
 
 
-def read_outcomes(cell: Cell) -> Outcomes | None:
+def read_outcomes(cell: CellResult) -> Outcomes | None:
     """The outcomes of a cell's test; None if it has kept none."""
     records = list(read_records(cell.folder / OUTCOMES.format(verb="test")))
     return Outcomes.from_records(records) if records else None
 
 
-def metric_names(cell: Cell, metric: str) -> Sequence[str]:
+def metric_names(cell: CellResult, metric: str) -> Sequence[str]:
     """The task's metrics whose mean is `metric`, a name such as test/score."""
     name = metric.removeprefix("test/")
     own = [known.removeprefix("test/") for known in cell.metrics if known.startswith("test/")]

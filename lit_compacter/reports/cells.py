@@ -21,8 +21,8 @@ State = Literal["finished", "validated", "failed", "stopped", "pruned", "started
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A planned run.
+class CellResult:
+    """A planned run, and what became of it.
 
     Attributes:
         name: Its name in the study.
@@ -51,11 +51,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyResults:
     """The cells of a report, in their order, and a name for its title."""
 
     name: str
-    cells: Sequence[Cell]
+    cells: Sequence[CellResult]
 
     @property
     def axes(self) -> list[str]:
@@ -78,7 +78,7 @@ def is_study(folder: Path) -> bool:
     return (folder / CELLS_FILE).is_file()
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path) -> StudyResults:
     """Read the cells of a study with what is known of each.
 
     Args:
@@ -95,12 +95,12 @@ def read_study(folder: Path) -> Study:
         cells = [_read_cell(folder / CELLS, entry, progress, chosen) for entry in entries]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is not a study's list of cells ({error}); run the study again to write it") from error
-    return Study(folder.resolve().name, cells)
+    return StudyResults(folder.resolve().name, cells)
 
 
 def _read_cell(
     root: Path, entry: Mapping[str, Any], progress: Mapping[str, Mapping[str, Any]], chosen: Sequence[str]
-) -> Cell:
+) -> CellResult:
     folder, last = root / entry["name"], progress.get(entry["name"], {})
     metrics, resources = read_metrics(folder)
     if entry["name"] not in chosen:  # a search had chosen and tested it before it knew of better ones
@@ -114,7 +114,7 @@ def _read_cell(
         state = "validated"
     elif (folder / CONFIG).exists():
         state = "started"
-    return Cell(
+    return CellResult(
         name=entry["name"],
         values=plain_values(entry["values"]),
         search=plain_values(entry.get("search") or {}),

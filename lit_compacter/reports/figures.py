@@ -89,7 +89,7 @@ def _draw_parameters(grid: Grid, table: Table, folder: Path) -> Drawing | None:
     caption = f"Score against trained parameters{'; the circle’s area is the peak memory of training' * bool(per_mb)}."
     if left_out := [row.title for row in table.rows if row not in [row for row, _, _ in known]]:
         caption += f" Without {', '.join(left_out)}, which {'lacks' if len(left_out) == 1 else 'lack'} results."
-    return save(figure, folder, _name("score_and_parameters", table.fixed), _title("Efficiency", table), caption)
+    return save(figure, folder, _name("score_and_parameters", grid, table), _title("Efficiency", table), caption)
 
 
 def _draw_axis(grid: Grid, tables: Sequence[Table], axis: str, folder: Path) -> Drawing | None:
@@ -135,7 +135,7 @@ def _draw_learning_curves(grid: Grid, table: Table, folder: Path) -> Drawing | N
     add_legend(figure, all_axes)
     caption = "Validation score during training: mean over the seeds that have reached the step, with a band of one "
     caption += "standard deviation on either side."
-    return save(figure, folder, _name("learning_curves", table.fixed), _title("Learning curves", table), caption)
+    return save(figure, folder, _name("learning_curves", grid, table), _title("Learning curves", table), caption)
 
 
 def _draw_seeds(grid: Grid, table: Table, folder: Path) -> Drawing | None:
@@ -152,7 +152,7 @@ def _draw_seeds(grid: Grid, table: Table, folder: Path) -> Drawing | None:
         axes.set_yticks(range(len(grid.rows)), [grid.row_title(row) for row in grid.rows])
     all_axes[0].set_ylim(len(grid.rows) - 0.5, -0.5)
     caption = "Each dot is a run, of one seed; the line is their mean."
-    return save(figure, folder, _name("seeds", table.fixed), _title("Seeds", table), caption)
+    return save(figure, folder, _name("seeds", grid, table), _title("Seeds", table), caption)
 
 
 def mean_curve(series: Sequence[dict[int, float]]) -> Curve | None:
@@ -202,5 +202,7 @@ def _title(what: str, table: Table) -> str:
     return f"{what}: {table.title}" if table.title else what
 
 
-def _name(what: str, fixed: Fixed) -> str:
-    return "_".join([what, *(file_name(f"{axis}-{value}") for axis, value in fixed)])
+def _name(what: str, grid: Grid, table: Table) -> str:
+    """`seeds`, `seeds-2` and so on: numbered as the labels in tables.tex: values may be long, or look alike."""
+    number = grid.tables.index(table.fixed) + 1
+    return what if number == 1 else f"{what}-{number}"

@@ -3,10 +3,10 @@
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.reports.cells import METHOD, SEED, TASK, Cell, Study, Value
+from lit_compacter.reports.cells import METHOD, SEED, TASK, CellResult, StudyResults, Value
 from lit_compacter.reports.titles import title_of
 
 Fixed = tuple[tuple[str, Value], ...]  # the axes that a table is for, with their values
@@ -29,7 +29,7 @@ class Grid:
         columns: The tasks.
         seeds: The planned seeds.
         planned: Place → its cells.
-        results: Place → seed → the cell with a result.
+        results: Place → seed → the cell with a result. Of a search's cells, only the one that was tested has one.
     """
 
     metric: str
@@ -38,8 +38,8 @@ class Grid:
     rows: Sequence[Value]
     columns: Sequence[Value]
     seeds: Sequence[Value]
-    planned: Mapping[Place, Sequence[Cell]]
-    results: Mapping[Place, Mapping[Value, Cell]]
+    planned: Mapping[Place, Sequence[CellResult]]
+    results: Mapping[Place, Mapping[Value, CellResult]]
 
     def row_title(self, row: Value) -> str:
         """The text of a row's first column."""
@@ -49,14 +49,14 @@ class Grid:
         """Seed → the result in percent."""
         return {seed: 100 * cell.metrics[self.metric] for seed, cell in self.results.get(place, {}).items()}
 
-    def missing(self, place: Place) -> list[Cell]:
+    def missing(self, place: Place) -> list[CellResult]:
         """The cells of a place that have no result and no other cell in their stead, the first for each seed."""
         results = self.results.get(place, {})
         lacking = {cell.values.get(SEED): cell for cell in reversed(self.planned.get(place, ()))}
         return [cell for seed, cell in lacking.items() if seed not in results][::-1]
 
 
-def make_grid(study: Study, metric: str) -> Grid:
+def make_grid(study: StudyResults, metric: str) -> Grid:
     """Sort a study's cells into tables.
 
     Args:
@@ -75,35 +75,34 @@ def make_grid(study: Study, metric: str) -> Grid:
         raise UserError(
             f"{study.name} has no {metric} yet: none of its {len(study.cells)} cells is finished; test a run{validated}"
         )
+    # A task whose runs are finished without this metric does not have it: it is no column.
+    study = replace(study, cells=[cell for cell in study.cells if metric in cell.metrics or cell.state != "finished"])
     others = [axis for axis in study.axes if axis not in (METHOD, TASK, SEED)]
     row_axis = METHOD if METHOD in study.axes else next(iter(others), None)
     fixed_axes = [axis for axis in others if axis != row_axis]
-    planned: dict[Place, list[Cell]] = {}
-    results: dict[Place, dict[Value, Cell]] = {}
+    planned: dict[Place, list[CellResult]] = {}
+    results: dict[Place, dict[Value, CellResult]] = {}
     for cell in study.cells:
         fixed = tuple((axis, cell.values[axis]) for axis in fixed_axes if axis in cell.values)
         place = fixed, cell.values.get(row_axis or "", SINGLE), cell.values.get(TASK, SINGLE)
         planned.setdefault(place, []).append(cell)
-        if metric in cell.metrics:
-            _choose(results.setdefault(place, {}), cell)
+        if metric in cell.metrics and not (cell.search and cell.state != "finished"):
+            _add(results.setdefault(place, {}), cell)
     tables = _in_order({place[0] for place in planned}, study, fixed_axes)
     rows = study.values(row_axis) if row_axis else [SINGLE]
     columns = study.values(TASK) or [SINGLE]
     return Grid(metric, row_axis, tables, rows, columns, study.values(SEED) or [None], planned, results)
 
 
-def _choose(of_place: dict[Value, Cell], cell: Cell) -> None:
-    """Let a cell count for its seed. Of a search's cells with equal values, the one that was tested counts."""
+def _add(of_place: dict[Value, CellResult], cell: CellResult) -> None:
+    """Let a cell count for its seed."""
     seed = cell.values.get(SEED)
-    earlier = of_place.get(seed)
-    if earlier and earlier.state == "finished" != cell.state:
-        return
-    if earlier and earlier.state == cell.state == "finished":
+    if earlier := of_place.get(seed):
         warnings.warn(f"{earlier.name} and {cell.name} have the same values: the latter counts", stacklevel=4)
     of_place[seed] = cell
 
 
-def _in_order(tables: set[Fixed], study: Study, axes: Sequence[str]) -> list[Fixed]:
+def _in_order(tables: set[Fixed], study: StudyResults, axes: Sequence[str]) -> list[Fixed]:
     """The tables in the order of their axes' values; where cells lack an axis, after the others."""
     every = itertools.product(*([(axis, value) for value in study.values(axis)] for axis in axes))
     whole = [fixed for fixed in every if fixed in tables]

@@ -34,9 +34,8 @@ def place_labels(
         half = radius * pixels
         occupied.append(Bbox.from_extents(left - half, low - half, left + half, low + half))
     inside = axes.get_window_extent()
-    for i in sorted(
-        range(len(names)), key=lambda i: -x[i]
-    ):  # from the right, where names have room beside their points
+    from_the_right = sorted(range(len(names)), key=lambda i: -x[i])  # where names have room beside their points
+    for i in from_the_right:
         for offset in _offsets(radii[i]):
             label = _write(axes, names[i], (x[i], y[i]), offset)
             box = label.get_window_extent().padded(2 * pixels)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lit_compacter.reports.bootstrap import LEVEL
-from lit_compacter.reports.cells import SEED, TASK, Cell, Value
+from lit_compacter.reports.cells import SEED, TASK, CellResult, Value
 from lit_compacter.reports.grid import Grid
 from lit_compacter.reports.tables import Table
 from lit_compacter.reports.titles import assignment, title_of
@@ -18,7 +18,7 @@ MAX_LISTED = 12  # missing cells that a note names
 class Missing:
     """A cell without a result, where no other cell stands in its stead."""
 
-    cell: Cell
+    cell: CellResult
     what: str  # its row, column, table and seed
 
     @property
@@ -34,10 +34,10 @@ def find_missing(grid: Grid) -> list[Missing]:
         for row in grid.rows:
             for column in grid.columns:
                 for cell in grid.missing((fixed, row, column)):
-                    parts = [grid.row_title(row), *(title_of(TASK, column) for _ in [0] if column)]
-                    parts += [assignment(axis, value) for axis, value in fixed]
-                    parts += [f"seed {cell.values[SEED]}" for _ in [0] if SEED in cell.values]
-                    found.append(Missing(cell, ", ".join(parts)))
+                    of_task = [title_of(TASK, column)] if TASK in cell.values else []
+                    of_table = [assignment(axis, value) for axis, value in fixed]
+                    of_seed = [f"seed {cell.values[SEED]}"] if SEED in cell.values else []
+                    found.append(Missing(cell, ", ".join([grid.row_title(row), *of_task, *of_table, *of_seed])))
     return found
 
 
@@ -51,9 +51,9 @@ def make_notes(
 ) -> list[str]:
     """The sentences below the tables, which depend on nothing but the results."""
     entries = [entry for table in tables for row in table.rows for entry in row.entries if entry]
-    mean = "the mean of the task's metrics" if grid.metric.endswith("score") else "a metric of the task"
     seeds = f"mean ± sample standard deviation over {len(grid.seeds)} seeds" if len(grid.seeds) > 1 else "of one seed"
-    told = [f"{grid.metric}, {mean}, in percent; {seeds}. The best of each column is in bold."]
+    metric = f"{grid.metric}, the mean of the task's metrics," if grid.metric.endswith("score") else grid.metric
+    told = [f"{metric} in percent; {seeds}. The best of each column is in bold."]
     if any(entry.count != len(grid.seeds) for entry in entries):
         told.append("n is the number of seeds where it differs.")
     if baseline is not None:

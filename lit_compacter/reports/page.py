@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lit_compacter.reports.cells import BEST_SCORE, METHOD, SEED, TASK, Cell, Study, is_number
+from lit_compacter.reports.cells import BEST_SCORE, METHOD, SEED, TASK, CellResult, StudyResults, is_number
 from lit_compacter.reports.grid import Grid
 from lit_compacter.reports.notes import MARK, Missing
 from lit_compacter.reports.style import Drawing, inline
@@ -22,6 +22,7 @@ from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.runtime.command import command_name
 
 GB = 1024  # MB
+MEASURED = ("peak memory", "time")  # of each cell
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Datum:
 
 
 def make_page(
-    study: Study,
+    study: StudyResults,
     grid: Grid,
     tables: Sequence[Table],
     notes: Sequence[str],
@@ -66,12 +67,12 @@ def make_page(
         missing=missing,
         figures=[{"drawing": drawing, "svg": inline(drawing)} for drawing in drawings],
         cells=_cell_rows(study, grid, output),
-        cells_header=[*study.axes, *_searched(study), "state", grid.metric, BEST_SCORE, *PARAMETERS[:1], *_MEASURED],
+        cells_header=[*study.axes, *_searched(study), "state", grid.metric, BEST_SCORE, *PARAMETERS[:1], *MEASURED],
         environments=_environments(study),
     )
 
 
-def _tiles(study: Study, grid: Grid) -> list[tuple[str, str]]:
+def _tiles(study: StudyResults, grid: Grid) -> list[tuple[str, str]]:
     """Label and number of each tile at the top."""
     states = Counter(cell.state for cell in study.cells)
     tiles = [("cells", str(len(study.cells))), *((state, str(count)) for state, count in sorted(states.items()))]
@@ -108,14 +109,11 @@ def _parameters(row: Row) -> list[Datum]:
     return [Datum(text, number) for text, number in zip(parameter_texts(row), numbers, strict=True)]
 
 
-_MEASURED = ("peak memory", "time")
-
-
-def _searched(study: Study) -> list[str]:
+def _searched(study: StudyResults) -> list[str]:
     return list(dict.fromkeys(option for cell in study.cells for option in cell.search))
 
 
-def _cell_rows(study: Study, grid: Grid, output: Path) -> list[dict[str, Any]]:
+def _cell_rows(study: StudyResults, grid: Grid, output: Path) -> list[dict[str, Any]]:
     searched = _searched(study)
     return [
         {
@@ -139,12 +137,12 @@ def _value(axis: str, values: Mapping[str, Any]) -> Datum:
     return Datum(title_of(axis, value), value if is_number(value) else title_of(axis, value))
 
 
-def _score(cell: Cell, metric: str) -> Datum:
+def _score(cell: CellResult, metric: str) -> Datum:
     score = cell.metrics.get(metric)
     return Datum(NOTHING) if score is None else Datum(f"{100 * score:.2f}", score)
 
 
-def _resources(cell: Cell) -> list[Datum]:
+def _resources(cell: CellResult) -> list[Datum]:
     trained, memory = (cell.resources.get(name) for name in ("trained_parameters", "peak_memory_mb"))
     seconds = _seconds(cell)
     return [
@@ -154,7 +152,7 @@ def _resources(cell: Cell) -> list[Datum]:
     ]
 
 
-def _seconds(cell: Cell) -> float | None:
+def _seconds(cell: CellResult) -> float | None:
     """How long a cell took; if only its run is known, the training alone."""
     return cell.resources.get("seconds") if cell.seconds is None else cell.seconds
 
@@ -163,7 +161,7 @@ def _link(path: Path, output: Path) -> str | None:
     return quote(Path(os.path.relpath(path.resolve(), output.resolve())).as_posix()) if path.exists() else None
 
 
-def _environments(study: Study) -> list[tuple[str, int]]:
+def _environments(study: StudyResults) -> list[tuple[str, int]]:
     """`CPU, 2 threads, AVX2; torch 2.13.0, …` → the number of cells that were trained there."""
     found: Counter[str] = Counter()
     for cell in study.cells:

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from lit_compacter.reports.bootstrap import p_values
-from lit_compacter.reports.cells import Study
+from lit_compacter.reports.cells import StudyResults
 from lit_compacter.reports.figures import count_figures, draw_figures
 from lit_compacter.reports.grid import find_baseline, make_grid
 from lit_compacter.reports.latex import as_latex
@@ -37,7 +37,7 @@ class Report:
         return f"missing: {count_reasons(self.missing)}{next(errors, '')}"
 
 
-def write_report(study: Study, output: Path, metric: str, baseline: str | None, num_resamples: int) -> Report:
+def write_report(study: StudyResults, output: Path, metric: str, baseline: str | None, num_resamples: int) -> Report:
     """Write all files of a report.
 
     Args:

@@ -1,7 +1,7 @@
 """The cells of a report, read from run folders: their values come from config.yaml."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from lit_compacter.reports.cells import (
     SEED,
     TASK,
     TEST_SCORE,
-    Cell,
+    CellResult,
     State,
-    Study,
+    StudyResults,
     Value,
     plain_values,
     read_metrics,
@@ -25,13 +25,14 @@ from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.tasks import TASKS
 
 SECTIONS = ("data", "model", "trainer")
-OF_THE_RUN = ("trainer.default_root_dir", "data.task", "data.cache_dir")  # the task is an axis, the others are places
+# The task is an axis; the others are places, and decide nothing about the results.
+OF_THE_RUN = ("trainer.default_root_dir", "trainer.logger", "data.task", "data.cache_dir")
 METHOD_CLASS = "model.method"
 
 Method = Mapping[str, Any]  # class_path and init_args, as in configs/methods/
 
 
-def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
+def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> StudyResults:
     """Read runs as the cells of a study.
 
     An option is an axis if it differs between runs of the same method and task: a method's own recipe is none.
@@ -43,7 +44,7 @@ def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
     Raises:
         UserError: A folder does not exist or contains no run, or a config cannot be read.
     """
-    folders = list(dict.fromkeys(folder for path in paths for folder in find_runs(path)))
+    folders = list({folder.resolve(): folder for path in paths for folder in find_runs(path)}.values())
     names = _short_names(folders)
     configs = [_read_config(folder) for folder in folders]
     main = [_main_values(config, methods) for config in configs]
@@ -54,10 +55,10 @@ def read_runs(paths: Sequence[Path], methods: Mapping[str, Method]) -> Study:
         for folder, name, values, own in zip(folders, names, main, options, strict=True)
     ]
     title = paths[0].resolve().name if len(paths) == 1 else "runs"
-    return Study(title, sorted(cells, key=_order))
+    return StudyResults(title, sorted(cells, key=_order))
 
 
-def _order(cell: Cell) -> tuple[Any, ...]:
+def _order(cell: CellResult) -> tuple[Any, ...]:
     """Methods by name, tasks as in their benchmark, then runs by name."""
     known, task = list(TASKS), str(cell.values[TASK])
     return str(cell.values[METHOD]), known.index(task) if task in known else len(known), task, cell.name
@@ -71,13 +72,21 @@ def find_runs(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         raise UserError(f"no folder {path}; expected the folder of a study, run folders, or a folder of runs")
-    if (path / CONFIG).exists():
-        return [path]
-    if found := sorted(file.parent for file in path.rglob(CONFIG)):
+    if found := list(_runs_in(path)):
         return found
     raise UserError(
         f"{path} is neither a study (it has no cells.json) nor a run (no {CONFIG}), and there are no runs in it"
     )
+
+
+def _runs_in(folder: Path) -> Iterator[Path]:
+    """The run folders at and below a folder. A run has none in it: W&B writes a config.yaml of its own there."""
+    if (folder / CONFIG).exists():
+        yield folder
+        return
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir():
+            yield from _runs_in(inner)
 
 
 def method_name(given: Mapping[str, Any], methods: Mapping[str, Method]) -> str:
@@ -141,10 +150,10 @@ def _differing(main: Sequence[Mapping[str, Value]], options: Sequence[Mapping[st
     return [name for name in names if any(len({own.get(name) for own in group}) > 1 for group in alike.values())]
 
 
-def _make_cell(folder: Path, name: str, values: Mapping[str, Value]) -> Cell:
+def _make_cell(folder: Path, name: str, values: Mapping[str, Value]) -> CellResult:
     metrics, resources = read_metrics(folder)
     state: State = "finished" if TEST_SCORE in metrics else "validated" if BEST_SCORE in metrics else "started"
-    return Cell(name, values, {}, _commands(folder), folder, state, metrics=metrics, resources=resources)
+    return CellResult(name, values, {}, _commands(folder), folder, state, metrics=metrics, resources=resources)
 
 
 def _commands(folder: Path) -> list[list[str]]:

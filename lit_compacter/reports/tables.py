@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lit_compacter.reports.bootstrap import LEVEL
-from lit_compacter.reports.cells import TASK, Cell, Value
+from lit_compacter.reports.cells import TASK, CellResult, Value
 from lit_compacter.reports.grid import AVERAGE, SINGLE, Fixed, Grid, Place
 from lit_compacter.reports.titles import assignment, title_of
 
@@ -133,7 +133,7 @@ def _mark_best(column: Sequence[Entry | None], metric: str) -> list[Entry | None
     return [entry and replace(entry, is_best=sign * round(entry.mean, DECIMALS) == best) for entry in column]
 
 
-def _parameters(cells: Sequence[Cell]) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
+def _parameters(cells: Sequence[CellResult]) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
     """Trained parameters of some runs, and their share in percent, each the least and the most."""
     known = [(c.resources["trained_parameters"], c.resources["parameters"]) for c in cells if c.resources]
     if not known:

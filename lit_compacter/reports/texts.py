@@ -18,7 +18,7 @@ def as_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
     for table in tables:
         if table.title:
             parts.append(f"## {_escape(table.title)}\n")
-        header = ["", *table.titles, *PARAMETERS]
+        header = ["", *map(_escape, table.titles), *PARAMETERS]
         lines = [header, ["---", *("---:" for _ in header[1:])]]
         for row in table.rows:
             entries = [_entry(entry, table.count) for entry in row.entries]

@@ -1,8 +1,7 @@
 """The machine and the versions that a result depends on."""
 
 import platform
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import distributions
 
 import torch
 
@@ -17,7 +16,8 @@ def environment(device: str | None = None) -> dict[str, str]:
     """
     on_gpu = torch.cuda.is_available() if device is None else device == "cuda"
     cpu = f"CPU, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
-    installed = {name: version(name) for name in LIBRARIES if find_spec(name)}
+    names = ("lit_compacter", *LIBRARIES)  # the first is not installed if main.py of a clone is run by another Python
+    found = {name: next(iter(distributions(name=name)), None) for name in names}
+    versions = {name: distribution.version for name, distribution in found.items() if distribution}
     machine = torch.cuda.get_device_name() if on_gpu else cpu
-    own = {"lit_compacter": version("lit-compacter"), "python": platform.python_version()}
-    return {"machine": machine} | own | installed
+    return {"machine": machine, "python": platform.python_version()} | versions

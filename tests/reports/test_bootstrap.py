@@ -1,6 +1,8 @@
 """The paired bootstrap agrees with scipy, with the metrics themselves, and with what is certain beforehand."""
 
+import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,12 +94,12 @@ def test_p_value_of_resamples() -> None:
     assert two_sided_p(np.array([1e-15] * 500 + [-1e-15] * 499)) == 1, "rounding is no difference"
 
 
-def grid_of(folder: Path, shares: dict[str, list[np.ndarray]]) -> Grid:
-    """A study of runs on rte, of which it is given which examples are right: method → seed → examples."""
+def grid_of(folder: Path, shares: dict[str, list[np.ndarray]], tasks: Sequence[str] = ("rte",)) -> Grid:
+    """A study of runs, of which it is given which examples are right: method → seed → examples, alike for all tasks."""
     entries = []
     for method, of_seeds in shares.items():
-        for seed, right in enumerate(of_seeds):
-            values = {"method": method, "task": "rte", "seed": seed}
+        for task, (seed, right) in itertools.product(tasks, enumerate(of_seeds)):
+            values = {"method": method, "task": task, "seed": seed}
             entries.append(cell_entry(values))
             label = np.arange(len(right)) % 2
             pair = {
@@ -141,6 +143,18 @@ def test_what_is_sure(tmp_path: Path) -> None:
     assert found == p_values(grid, "full", 1000)
     assert found[(), "compacter", AVERAGE] == found[(), "compacter", "rte"], "of a single task"
     assert p_values(grid, "compacter", 1000)[(), "full", "rte"] == pytest.approx(2 / 1001)
+
+
+def test_each_task_is_resampled_by_itself(tmp_path: Path) -> None:
+    """The mean of two tasks varies less than either, by the square root of 2."""
+    rng = np.random.default_rng(5)
+    one = rng.random(400) < 0.75
+    other = np.where(rng.random(400) < 0.8, one, rng.random(400) < 0.8)
+    grid = grid_of(tmp_path / "study", {"full": [one], "compacter": [other]}, ["rte", "wnli"])
+    found = p_values(grid, "full", 2000)
+    single, average = found[(), "compacter", "rte"], found[(), "compacter", AVERAGE]
+    assert 0.1 < single < 0.6
+    assert average == pytest.approx(2 * stats.norm.sf(stats.norm.isf(single / 2) * math.sqrt(2)), abs=0.05)
 
 
 def test_chance_alone_is_seldom_significant(tmp_path: Path) -> None:

@@ -60,6 +60,19 @@ def test_values_come_from_the_configs(tmp_path: Path) -> None:
     assert cells[0].values.keys() == {"method", "task", "seed", "data.batch_size", "model.method.reduction_factor"}
 
 
+def test_each_run_is_read_once(tmp_path: Path) -> None:
+    """However its path is written; the config.yaml of W&B in its folder is none of a run; loggers are no axis."""
+    first = run(tmp_path / "runs/a", compacter(), 1)
+    run(tmp_path / "runs/b", compacter(), 2)
+    config = yaml.safe_load((first / "config.yaml").read_text())
+    config["trainer"]["logger"] = {"class_path": "WandbLogger", "init_args": {"id": "a"}}
+    (first / "config.yaml").write_text(yaml.safe_dump(config))
+    (first / "wandb/run-1/files").mkdir(parents=True)
+    (first / "wandb/run-1/files/config.yaml").write_text("wandb_version: 1\n")
+    study = read_runs([tmp_path / "runs", tmp_path / "runs/../runs/a"], known_methods())
+    assert [cell.name for cell in study.cells] == ["a", "b"] and study.axes == ["method", "task", "seed"]
+
+
 def test_a_methods_name() -> None:
     known = known_methods()
     assert method_name(compacter(), known) == method_name(compacter(reduction_factor=8), known) == "compacter"
@@ -79,7 +92,7 @@ def test_mistakes(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_study(tmp_path / "study", seeds=[0, 1], absent=["full-rte-1"], size=40)
+    folder = make_study(tmp_path / "study", ["compacter"], seeds=[0, 1], absent=["compacter-rte-1"], size=40)
     main(["report", str(folder), "--num_resamples", "10"])
     printed = capsys.readouterr().out.replace("\n", "")
     assert "missing: 1 not run" in printed and (folder / "report/index.html").exists()
@@ -94,4 +107,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--metrc" in error(capsys, "report", str(folder), "--metrc=x")
     for path in (folder / "cells").glob("*/metrics.json"):
         path.write_text(json.dumps({}))
-    assert "none of its 4 cells is finished" in error(capsys, "report", str(folder))
+    assert "none of its 2 cells is finished" in error(capsys, "report", str(folder))

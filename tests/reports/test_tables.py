@@ -12,10 +12,10 @@ from lit_compacter.errors import UserError
 from lit_compacter.reports.bootstrap import p_values
 from lit_compacter.reports.cells import read_study
 from lit_compacter.reports.grid import AVERAGE, find_baseline, make_grid
-from lit_compacter.reports.notes import find_missing
-from lit_compacter.reports.report import write_report
+from lit_compacter.reports.notes import find_missing, make_notes
+from lit_compacter.reports.report import Report, write_report
 from lit_compacter.reports.tables import Table, make_tables
-from lit_compacter.reports.texts import as_csv
+from lit_compacter.reports.texts import as_csv, as_markdown
 from tests.reports.factory import ERROR, cell_entry, make_run, make_study
 
 
@@ -55,8 +55,9 @@ def test_means_and_deviations(tmp_path: Path) -> None:
 
 
 def test_another_metric(tmp_path: Path) -> None:
-    folder = make_study(tmp_path / "study", tasks=["mrpc"], seeds=[1, 2], size=100)
+    folder = make_study(tmp_path / "study", tasks=["mrpc", "rte"], seeds=[1, 2], size=100)
     (table,) = tables_of(folder, "test/f1")
+    assert table.columns == ["mrpc"], "RTE has no F1"
     found = table.rows[0].entries[0]
     assert found and found.mean == pytest.approx(50 * sum(score(folder, f"full-mrpc-{i}", "test/f1") for i in (1, 2)))
     for name, invalid in (("full-mrpc-1", 0.5), ("compacter-mrpc-1", 0.25)):
@@ -86,9 +87,9 @@ def test_what_is_missing(tmp_path: Path) -> None:
         ("Compacter, RTE, seed 0", "not run"),
         ("Compacter, CoLA, seed 1", "failed"),
     ]
-    report = write_report(read_study(folder), tmp_path / "report", "test/score", "none", 10)
-    assert report.summary == f"missing: 4 not run, 1 failed; Compacter, CoLA, seed 1: {ERROR}"
-    text = (tmp_path / "report/tables.md").read_text()
+    missing = find_missing(grid)
+    assert Report(tmp_path, missing).summary == f"missing: 4 not run, 1 failed; Compacter, CoLA, seed 1: {ERROR}"
+    text = as_markdown([table], make_notes(grid, [table], None, 10, missing))
     assert "| Full fine-tuning | – |" in text and "(n = 2)" in text
     assert "- Missing: 4 not run, 1 failed. Full fine-tuning, RTE, seed 0 (not run); " in text
 
@@ -114,6 +115,10 @@ def test_a_search(tmp_path: Path) -> None:
     assert [cell.state for cell in read_study(folder).cells] == ["validated"] * 4, "those of an earlier choice"
     validated = make_grid(study, "val/best_score").results[(), "compacter", "rte"].values()
     assert [cell.state for cell in validated] == ["finished"] * 2, "of those that were chosen, though all have one"
+    for path in (folder / "cells").glob("*/metrics.json"):
+        path.write_text(json.dumps({"val/best_score": 0.5}))
+    unfinished = make_grid(read_study(folder), "val/best_score")
+    assert not unfinished.results and [m.reason for m in find_missing(unfinished)] == ["not tested"] * 2
 
 
 def test_further_axes_make_tables(tmp_path: Path) -> None:
@@ -131,15 +136,19 @@ def test_rows_without_methods_or_tasks(tmp_path: Path) -> None:
         make_run(folder / "cells" / entry["name"], entry["values"], size=40)
     (table,) = tables_of(folder)
     assert [row.title for row in table.rows] == ["2", "4"] and table.titles == ["test/score"]
-    report = write_report(read_study(folder), tmp_path / "report", "test/score", None, 10)
-    assert not report.missing and "differs from 2" in (tmp_path / "report/tables.md").read_text()
+    grid = make_grid(read_study(folder), "test/score")
+    baseline = find_baseline(grid, None)
+    tables = make_tables(grid, p_values(grid, baseline, 10))
+    assert not find_missing(grid) and "differs from 2" in " ".join(make_notes(grid, tables, baseline, 10, []))
 
 
 def test_equal_results_give_equal_files(tmp_path: Path) -> None:
     """Whatever took how long, wherever it lies, and whatever its name is."""
     written = []
     for place in ("one", "another/place"):
-        folder = make_study(tmp_path / place, tasks=["rte", "mrpc"], absent=["full-rte-0"], size=60)
+        folder = make_study(tmp_path / place, seeds=[0, 1], absent=["full-rte-0"], size=60)
+        for path in (folder / "cells").glob("*/logs/history.jsonl"):
+            path.unlink()  # learning curves take long to draw
         if place != "one":
             for path in (folder / "cells").glob("*/metrics.json"):
                 path.write_text(path.read_text().replace('"seconds": 50.0', '"seconds": 51.0'))
