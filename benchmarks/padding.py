@@ -77,7 +77,8 @@ def main() -> None:
         for task, found in results.items()
     ]
     text = table(["padded / real tokens", "rows", "real tokens", *columns], rows)
-    write(out, "padding", {"setting": options, "tasks": results}, text)
+    setting = {name: Path(value).name if isinstance(value, str) else value for name, value in options.items()}
+    write(out, "padding", {"setting": setting, "tasks": results}, text)
 
 
 if __name__ == "__main__":
