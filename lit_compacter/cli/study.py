@@ -91,7 +91,7 @@ def without_engine(args: Sequence[str]) -> list[str]:
 
 
 def check(cells: Sequence[Cell]) -> None:
-    """Parse the options of as many cells as hold each value of each axis.
+    """Check every value of every axis: parse the options of as many cells as hold them.
 
     Raises:
         UserError: An option, a task or a method is unknown or has a wrong value.

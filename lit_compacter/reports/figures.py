@@ -94,13 +94,14 @@ def _draw_parameters(grid: Grid, table: Table, folder: Path) -> Drawing | None:
 
 def _draw_axis(grid: Grid, tables: Sequence[Table], axis: str, folder: Path) -> Drawing | None:
     """Score against a numeric axis: low-resource curves with bands."""
-    others = list(dict.fromkeys(tuple(pair for pair in table.fixed if pair[0] != axis) for table in tables))
+    with_axis = [table for table in tables if axis in dict(table.fixed)]
+    others = list(dict.fromkeys(_without(table.fixed, axis) for table in with_axis))
     columns, titles = tables[0].columns, tables[0].titles
     panels = [(fixed, number) for fixed in others for number in range(len(columns))]
     names = [", ".join([titles[n], *(assignment(*pair) for pair in fixed)]) for fixed, n in panels]
     figure, all_axes = make_panels(names, 3.2, 2.8)
     for (fixed, column), axes in zip(panels, all_axes, strict=True):
-        of_panel = [t for t in tables if axis in dict(t.fixed) and _without(t.fixed, axis) == fixed]
+        of_panel = [table for table in with_axis if _without(table.fixed, axis) == fixed]
         ticks = sorted(float(dict(table.fixed)[axis]) for table in of_panel)  # type: ignore[arg-type]
         for number, row in enumerate(grid.rows):
             points = [(float(dict(t.fixed)[axis]), t.rows[number].entries[column]) for t in of_panel]  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ class Study:
 
     search: dict[str, Any] = field(default_factory=dict)
     """Option → values to try in each cell, or a range such as {low: 1.0e-4, high: 1.0e-2, log: true} for optuna. The
-    combination with the best mean val/score over seeds is tested."""
+    combination with the best mean of val/best_score over seeds is tested."""
 
     optuna: dict[str, Any] | None = None
     """Let optuna search, with these options: num_trials, sampler, pruner. Default: all combinations are tried."""
