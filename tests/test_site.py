@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -32,6 +33,14 @@ def test_the_navigation_has_every_page() -> None:
 def test_every_result_is_in_the_index() -> None:
     linked = set(re.findall(r"\]\((results/[^)]*\.md)\)", (ROOT / "docs/results.md").read_text()))
     assert linked == {str(path.relative_to(ROOT / "docs")) for path in ROOT.glob("docs/results/*/*.md")}
+
+
+def test_every_name_of_the_reference_exists() -> None:
+    pages = [path.read_text() for path in ROOT.glob("docs/api/*.md")]
+    names = [name for page in pages for name in re.findall(r"^::: ([\w.]+)$", page, re.MULTILINE)]
+    assert len(names) > 20
+    for name in names:
+        assert resolve_name(name) is not None
 
 
 @pytest.mark.soak  # make docs builds it in continuous integration

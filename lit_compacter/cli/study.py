@@ -124,7 +124,8 @@ def parse(args: Sequence[str]) -> Namespace:
     presets = content.pop(PRESETS, None) or {}
     if given.preset is not None:
         if given.preset not in presets:
-            raise UserError(f"no preset {given.preset!r}; expected one of {', '.join(presets) or 'none'}")
+            known = f"expected one of {', '.join(presets)}" if presets else "the study file lists none"
+            raise UserError(f"no preset {given.preset!r}; {known}{did_you_mean(given.preset, presets)}")
         content = merge(content, presets[given.preset] or {})
     content = {name: value for name, value in content.items() if value is not None}  # a section without options
     parser = make_parser()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from lit_compacter.errors import UserError, first_duplicate
+from lit_compacter.errors import UserError, did_you_mean, first_duplicate
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.search.space import Choice, read_space
 from lit_compacter.utils.options import flatten
@@ -19,6 +19,7 @@ SEED = "seed"
 CONFIG_AXES = {"config": "{}", "task": "{}.yaml", "method": "methods/{}.yaml"}
 VARIANT = "variant"
 OPTION_NAMES = {SEED: "seed_everything"}
+AXES = (*CONFIG_AXES, SEED, VARIANT)  # and options
 
 
 @dataclass
@@ -102,6 +103,11 @@ class Study:
             raise UserError("the study has no axes; expected, for example, axes: {method: [compacter, lora]}")
         lists = {name: of.ends for name, of in read_space(self.search).items()}
         for axis, values in (self.axes | lists).items():
+            if axis not in AXES and "." not in axis:
+                raise UserError(
+                    f"unknown axis {axis!r}; expected {', '.join(AXES)} or an option such as data.batch_size"
+                    f"{did_you_mean(axis, AXES)}"
+                )
             if not values:
                 raise UserError(f"axis {axis} has no values; expected a list such as [a, b]")
             if (repeated := first_duplicate([json.dumps(value) for value in values])) is not None:

@@ -80,13 +80,13 @@ def test_the_shipped_studies(name: str, preset: list[str], capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--axes={methods: [lora]}"], "cell methods=lora: there is no option 'methods'; did you mean"),
+        (["--axes={methods: [lora]}"], "unknown axis 'methods'; expected config, task, method, seed, variant or an"),
         (["--axes={method: [lorra]}"], "cell method=lorra: no config file 'methods/lorra.yaml'"),
         (["--axes={task: [ret]}"], "did you mean 'rte.yaml'?"),
         (["--axes={data.max_train_sample: [1]}"], "did you mean 'data.max_train_samples'?"),
         (["--axes={data.batch_size: [0]}"], "data.batch_size is 0; expected a whole number above 0"),
         (["--axes={}"], "the study has no axes"),
-        (["--preset=smoky"], "no preset 'smoky'; expected one of smoke"),
+        (["--preset=smoky"], "no preset 'smoky'; expected one of smoke; did you mean 'smoke'?"),
         (["--job=2"], "job"),
         (["--output=null"], "study needs --output"),
         (["--config=nosuch"], "no config file 'nosuch'"),

@@ -12,6 +12,7 @@ from lit_compacter.cli.main import main
 from lit_compacter.cli.report import known_methods
 from lit_compacter.errors import UserError
 from lit_compacter.reports.grid import make_grid
+from lit_compacter.reports.report import write_report
 from lit_compacter.reports.runs import method_name, read_runs
 from tests.command_line import error
 from tests.reports.factory import make_run, make_study
@@ -108,3 +109,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     for path in (folder / "cells").glob("*/metrics.json"):
         path.write_text(json.dumps({}))
     assert "none of its 2 cells is finished" in error(capsys, "report", str(folder))
+
+
+def test_an_option_that_only_some_methods_have(tmp_path: Path) -> None:
+    for factor in (8, 32):
+        run(tmp_path / f"runs/{factor}", compacter(reduction_factor=factor))
+    run(tmp_path / "runs/full", {"class_path": "lit_compacter.methods.FullFineTuning", "init_args": {}})
+    write_report(read_runs([tmp_path / "runs"], known_methods()), tmp_path / "report", "test/score", "none", 10)
+    assert [path.name for path in (tmp_path / "report").glob("score_by_*.svg")]
