@@ -47,6 +47,8 @@ class Display(AbstractContextManager["Display"]):
     def __enter__(self) -> "Display":
         if console.is_terminal:
             self.live.start()
+        else:
+            console.print(f"{self.headline()}; a line follows for each cell that ends", markup=False, soft_wrap=True)
         return self
 
     def __exit__(self, *error: Any) -> None:
