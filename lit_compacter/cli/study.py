@@ -37,7 +37,8 @@ def main(args: Sequence[str]) -> None:
         raise UserError("study needs --output, a folder for the runs and their results")
     study, output = Study(**{field.name: options[field.name] for field in fields(Study)}), Path(options.output)
     with_optuna = None if study.optuna is None else import_optuna_search()
-    cells = select(with_optuna.first_cells(study) if with_optuna else study.cells(), options.only)
+    all_cells = with_optuna.first_cells(study) if with_optuna else study.cells()
+    cells = select(all_cells, options.only)
     check(study.cells_to_check() if with_optuna else cells)
     if options.dry_run:
         for cell in cells:
@@ -52,7 +53,7 @@ def main(args: Sequence[str]) -> None:
             raise UserError("optuna chooses cells by the results of others: use --engine local or ray, and no --only")
         run_study(with_optuna.OptunaSearch(study, output, options.jobs or 1), engine)
     else:
-        run_study((GridSearch if study.search else Grid)(StudyFolder(output, study.cells()), cells), engine)
+        run_study((GridSearch if study.search else Grid)(StudyFolder(output, all_cells), cells), engine)
 
 
 def import_optuna_search() -> ModuleType:

@@ -7,14 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import RESOURCES
+from lit_compacter.results.metrics_file import BEST_SCORE, RESOURCES, TEST_SCORE
 from lit_compacter.results.run_dir import CONFIG, METRICS
 from lit_compacter.studies.cell import CELLS
 from lit_compacter.studies.folder import CELLS_FILE, CHOSEN, PROGRESS
 from lit_compacter.utils.jsonl import read_records
-
-METHOD, TASK, SEED = "method", "task", "seed"  # axes with a meaning of their own
-TEST_SCORE, BEST_SCORE = "test/score", "val/best_score"
 
 Value: TypeAlias = str | int | float | bool | None  # of an axis; a list is its JSON
 State = Literal["finished", "validated", "failed", "stopped", "pruned", "started", "not run"]

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lit_compacter.reports.cells import TASK, Value, is_number
+from lit_compacter.reports.cells import Value, is_number
 from lit_compacter.reports.grid import SINGLE, Fixed, Grid
 from lit_compacter.reports.labels import place_labels
 from lit_compacter.reports.style import INK, Drawing, add_legend, figure_style, look, make_panels, save
 from lit_compacter.reports.tables import Entry, Row, Table
 from lit_compacter.reports.titles import assignment, file_name, title_of
 from lit_compacter.results.learning_curve import SCORE, read_history
+from lit_compacter.studies.study import TASK
 
 LARGEST = 700  # points², the area of the circle for the most memory
 PLAIN = 60  # the area of all circles if a run's memory is unknown

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lit_compacter.errors import UserError, did_you_mean
-from lit_compacter.reports.cells import METHOD, SEED, TASK, CellResult, StudyResults, Value
+from lit_compacter.reports.cells import CellResult, StudyResults, Value
 from lit_compacter.reports.titles import title_of
+from lit_compacter.studies.study import METHOD, SEED, TASK
 
 Fixed = tuple[tuple[str, Value], ...]  # the axes that a table is for, with their values
 Place = tuple[Fixed, Value, Value]  # table, row, column

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lit_compacter.reports.bootstrap import LEVEL
-from lit_compacter.reports.cells import SEED, TASK, CellResult, Value
+from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import Grid
 from lit_compacter.reports.tables import Table
 from lit_compacter.reports.titles import assignment, title_of
+from lit_compacter.studies.study import SEED, TASK
 
 MARK = "†"
 MAX_LISTED = 12  # missing cells that a note names

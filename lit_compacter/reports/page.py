@@ -11,15 +11,17 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lit_compacter.reports.cells import BEST_SCORE, METHOD, SEED, TASK, CellResult, StudyResults, is_number
+from lit_compacter.reports.cells import CellResult, StudyResults, is_number
 from lit_compacter.reports.grid import Grid
 from lit_compacter.reports.notes import MARK, Missing
 from lit_compacter.reports.style import Drawing, inline
 from lit_compacter.reports.tables import Entry, Row, Table
 from lit_compacter.reports.texts import NOTHING, PARAMETERS, entry_texts, parameter_texts
 from lit_compacter.reports.titles import title_of
+from lit_compacter.results.metrics_file import BEST_SCORE
 from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.runtime.command import command_name
+from lit_compacter.studies.study import METHOD, SEED, TASK
 
 GB = 1024  # MB
 MEASURED = ("peak memory", "time")  # of each cell

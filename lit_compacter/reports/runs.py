@@ -8,20 +8,10 @@ from typing import Any
 import yaml
 
 from lit_compacter.errors import UserError
-from lit_compacter.reports.cells import (
-    BEST_SCORE,
-    METHOD,
-    SEED,
-    TASK,
-    TEST_SCORE,
-    CellResult,
-    State,
-    StudyResults,
-    Value,
-    plain_values,
-    read_metrics,
-)
+from lit_compacter.reports.cells import CellResult, State, StudyResults, Value, plain_values, read_metrics
+from lit_compacter.results.metrics_file import BEST_SCORE, TEST_SCORE
 from lit_compacter.results.run_dir import CONFIG
+from lit_compacter.studies.study import METHOD, SEED, TASK
 from lit_compacter.tasks import TASKS
 
 SECTIONS = ("data", "model", "trainer")

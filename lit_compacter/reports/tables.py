@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lit_compacter.reports.bootstrap import LEVEL
-from lit_compacter.reports.cells import TASK, CellResult, Value
+from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import AVERAGE, SINGLE, Fixed, Grid, Place
 from lit_compacter.reports.titles import assignment, title_of
+from lit_compacter.studies.study import TASK
 
 DECIMALS = 2
 

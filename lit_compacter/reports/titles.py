@@ -3,7 +3,8 @@
 import re
 
 from lit_compacter.methods.titles import TITLES as METHODS
-from lit_compacter.reports.cells import METHOD, TASK, Value, is_number
+from lit_compacter.reports.cells import Value, is_number
+from lit_compacter.studies.study import METHOD, TASK
 
 TASKS = {
     "ax": "AX",

@@ -25,6 +25,7 @@ from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.jsonl import append_record, read_records, write_records
 
 EVALUATIONS = "evaluations"
+BEST_SCORE, TEST_SCORE = "val/best_score", "test/score"  # of metrics.json
 RESOURCES = "resources"  # what the fit took (resources.py)
 PREDICTIONS = "predictions"  # the file with the outcome of each example
 SPLITS = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}

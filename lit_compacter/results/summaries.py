@@ -17,7 +17,7 @@ from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.methods import name_of, plain_options
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.results.learning_curve import draw_learning_curve
-from lit_compacter.results.metrics_file import EVALUATIONS, describe_evaluation, record_result
+from lit_compacter.results.metrics_file import BEST_SCORE, EVALUATIONS, describe_evaluation, record_result
 from lit_compacter.results.predictions import PredictionWriter
 from lit_compacter.results.resources import Resources, count_parameters
 from lit_compacter.results.run_dir import RunDir
@@ -150,7 +150,7 @@ def _final_metrics(trainer: Trainer, verb: str) -> dict[str, float]:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name != LEARNING_RATE}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, BestCheckpoint) and verb == "fit" and callback.best_model_score is not None:
-            metrics["val/best_score"] = float(callback.best_model_score)
+            metrics[BEST_SCORE] = float(callback.best_model_score)
         if isinstance(callback, PredictionWriter):
             metrics |= callback.metrics
     return metrics

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lit_compacter.results.learning_curve import LOSS, SCORE, read_history
+from lit_compacter.results.metrics_file import TEST_SCORE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Outcome
@@ -23,7 +24,6 @@ from lit_compacter.utils.jsonl import append_record
 
 REFRESH_S = 2.0
 MAX_ENDED = 12  # rows of the table for cells that have ended
-TEST_SCORE = "test/score"
 
 
 class Display(AbstractContextManager["Display"]):

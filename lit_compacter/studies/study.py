@@ -13,10 +13,10 @@ from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.search.space import Choice, read_space
 from lit_compacter.utils.options import flatten
 
-SEED = "seed"
+METHOD, TASK, SEED = "method", "task", "seed"  # axes with a meaning of their own
 # Axes whose values name config files. `variant` has only what `overrides` says of its values, `seed` is an option with
 # a long name, and all others are options themselves.
-CONFIG_AXES = {"config": "{}", "task": "{}.yaml", "method": "methods/{}.yaml"}
+CONFIG_AXES = {"config": "{}", TASK: "{}.yaml", METHOD: "methods/{}.yaml"}
 VARIANT = "variant"
 OPTION_NAMES = {SEED: "seed_everything"}
 AXES = (*CONFIG_AXES, SEED, VARIANT)  # and options

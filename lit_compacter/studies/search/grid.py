@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_compacter.errors import UserError
+from lit_compacter.results.metrics_file import BEST_SCORE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import VERBS, StudyFolder
@@ -14,7 +15,7 @@ from lit_compacter.studies.job import Job
 from lit_compacter.studies.study import group_name
 from lit_compacter.utils.console import console
 
-CRITERION = "val/best_score"
+CRITERION = BEST_SCORE
 
 
 class Grid:
