@@ -2,7 +2,7 @@
 
 DIR/
     cells.json         every cell: its values, its options, and the arguments of its commands
-    progress.jsonl     one line for each time a cell ends: finished, failed or stopped
+    progress.jsonl     one line for each time a cell ends: finished, failed, stopped or pruned
     cells/NAME/        the run directory of a cell
     logs/NAME.log      what its processes printed
     chosen.json        names of the cells that a search has chosen on validation rows
