@@ -2,9 +2,6 @@
 
 import math
 import warnings
-from collections import Counter
-from collections.abc import Hashable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +12,13 @@ from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import load_tokenizer
 from lit_compacter.data.collate import Batch
+from lit_compacter.data.columns import digest, most_common_target, numbers
 from lit_compacter.data.loaders import LoaderState, ResumableLoader, check_validation_interval, evaluation_loader
 from lit_compacter.data.options import DataOptions
+from lit_compacter.data.rows import Rows, load_rows
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
-from lit_compacter.data.sources import HubConfiguration, Row, from_file, from_files, from_hub
-from lit_compacter.data.tokenization import Example, digest, tokenize_examples
+from lit_compacter.data.sources import HubConfiguration, Source, from_file, from_files, from_hub
+from lit_compacter.data.tokenization import Encoder, tokenize_rows
 from lit_compacter.data.vocabulary import check_labels, check_learnable, describe_losses
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import CUSTOM, find_task
@@ -71,8 +70,8 @@ class GlueDataModule(LightningDataModule):
 
     @property
     def majority_target(self) -> str:
-        """The most common target of the training rows."""
-        return Counter(targets[0] for targets in self.data["train"]["targets"][:]).most_common(1)[0][0]
+        """The most common target of the training rows; empty if the task has no leaderboard, for which it is."""
+        return most_common_target(self.data["train"]) if self.task.leaderboard else ""
 
     def prepare_data(self) -> None:
         """Download and tokenize once per machine; `setup` finds the result in the cache."""
@@ -87,11 +86,10 @@ class GlueDataModule(LightningDataModule):
         """Load and tokenize train, validation, test or predict, unless already done."""
         if isinstance(self.task.answer, Labels):
             check_labels(self.task.answer.targets, self.tokenizer, self.max_target_length)
-        load = cache(self._load)  # two splits may come from one official set
-        lengths, cache_dir = (self.options.max_source_length, self.max_target_length), self.options.cache_dir
+        load = cache(lambda name: self._load(self._source(name)))  # two splits may come from one official set
         for split in splits:
             if split not in self.data:
-                self.data[split] = tokenize_examples(self._examples(split, load), self.tokenizer, *lengths, cache_dir)
+                self.data[split] = self._examples(split, load)
                 if split == "train":
                     check_learnable(self.data[split], self.tokenizer, self.max_target_length)
 
@@ -129,7 +127,7 @@ class GlueDataModule(LightningDataModule):
         return evaluation_loader(self.data[split], self._evaluation_sampler(split), pad, self._on_cuda)
 
     def _training_sampler(self) -> LengthGroupedBatchSampler:
-        options, lengths, place = self.options, self.data["train"]["length"][:], self.rank_and_world_size
+        options, lengths, place = self.options, numbers(self.data["train"], "length"), self.rank_and_world_size
         return LengthGroupedBatchSampler(
             lengths, options.batch_size, options.seed, *place, max_tokens=options.max_tokens_per_batch
         )
@@ -137,8 +135,8 @@ class GlueDataModule(LightningDataModule):
     def _evaluation_sampler(self, split: str) -> EvaluationBatchSampler:
         data, options = self.data[split], self.options
         return EvaluationBatchSampler(
-            data["length"][:],
-            data["group"][:],
+            numbers(data, "length"),
+            numbers(data, "group"),
             options.batch_size,
             options.data_seed,
             *self.rank_and_world_size,
@@ -204,27 +202,25 @@ class GlueDataModule(LightningDataModule):
         """Where the rows are on the hub; None if they come from files."""
         return self.task.hub if self.options.data_dir is None else None
 
-    def _load(self, official_split: str) -> list[Row]:
-        if source := self._hub_source:
-            self.commit = source.find(self.options.revision).commit
-            return from_hub(self.task, source, official_split, source.download(self.options.revision))
+    def _source(self, official_split: str) -> Source:
+        if hub := self._hub_source:
+            self.commit = hub.find(self.options.revision).commit
+            return from_hub(self.task, hub, official_split, hub.download(self.options.revision))
         folder = Path(self.options.data_dir or "") if self.task.hub else Path()  # custom files have their own paths
         return from_files(self.task, official_split, folder)
 
-    def _rows(self, split: str, load: LoadSplit) -> list[Row]:
-        """The rows of train, validation, test or predict; those of predict name the `split` that they come from."""
+    def _load(self, source: Source) -> Rows:
+        return load_rows(source, self.task, self.options.add_task_name, self.options.cache_dir)
+
+    def _rows(self, split: str, load: LoadSplit) -> Rows:
+        """The rows of train, validation or test."""
         options, task = self.options, self.task
-        if split == "predict":
-            if options.predict_file is not None:
-                path = Path(options.predict_file)
-                return [replace(row, split=path.name) for row in from_file(task, path)]
-            return [replace(row, split=name) for name in task.leaderboard or ("test",) for row in load(name)]
         make_split = task.split if options.split == "paper" else task.official_split
         name: SplitName = split  # type: ignore[assignment]
         rows = make_split(name, load, options.data_seed)
-        if not rows:
+        if not len(rows):
             raise UserError(f"task {task.name} has too few rows: none are left for {split}")
-        if any(row.label is None for row in rows):
+        if rows.num_unlabeled:
             raise UserError(
                 f"rows of {task.name} for {split} have no labels; a benchmark's test set is for predict, "
                 "which writes the file that the leaderboard scores"
@@ -234,24 +230,24 @@ class GlueDataModule(LightningDataModule):
                 warnings.warn(
                     f"data.max_train_samples is more than the {len(rows)} training rows there are", stacklevel=2
                 )
-            rows = shuffled(rows, options.data_seed)[: options.max_train_samples]
+            rows = rows[shuffled(len(rows), options.data_seed)[: options.max_train_samples]]
         return rows
 
-    def _examples(self, split: str, load: LoadSplit) -> list[Example]:
-        """Make text pairs; a training row gives one pair for each correct answer."""
-        groups: dict[Hashable, int] = {}
-        examples: list[Example] = []
-        for number, row in enumerate(self._rows(split, load)):
-            targets = self.task.targets(row)
-            for answers in [[target] for target in targets] if split == "train" else [targets]:
-                examples.append(
-                    {
-                        "segments": self.task.segments(row, self.options.add_task_name),
-                        "targets": answers,
-                        "idx": row.idx,
-                        "group": groups.setdefault(number if row.group is None else row.group, len(groups)),
-                        "split": row.split or split,
-                        "row": number,
-                    }
-                )
-        return examples
+    def _rows_to_predict(self, load: LoadSplit) -> dict[str, Rows]:
+        """Official split, or the user's file → its rows."""
+        if self.options.predict_file is not None:
+            path = Path(self.options.predict_file)
+            return {path.name: self._load(from_file(self.task, path))}
+        return {name: load(name) for name in self.task.leaderboard or ("test",)}
+
+    def _examples(self, split: str, load: LoadSplit) -> "datasets.Dataset":
+        """Tokenized rows; a training row gives one example for each correct answer."""
+        import datasets
+
+        parts = self._rows_to_predict(load) if split == "predict" else {split: self._rows(split, load)}
+        lengths, first_row, examples = (self.options.max_source_length, self.max_target_length), 0, []
+        for name, rows in parts.items():
+            encoder = Encoder(self.tokenizer, *lengths, name, first_row, one_target=split == "train")
+            examples.append(tokenize_rows(rows, encoder, self.options.cache_dir, self.options.num_proc))
+            first_row += len(rows)
+        return datasets.concatenate_datasets(examples)

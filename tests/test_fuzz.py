@@ -136,7 +136,7 @@ def check_data(data: bytes, suffix: str, folder: Path) -> None:
     ):
         try:
             with within(60):
-                rows = read()
+                rows = list(read().rows)
         except UserError as error:
             check_message(error)
         else:

@@ -12,6 +12,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.cli.data_verbs import make_data_module
+from lit_compacter.data.columns import numbers
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.tasks.answers import Answer, Labels, Number
 from lit_compacter.utils.console import console
@@ -37,7 +38,7 @@ def show(data: GlueDataModule) -> None:
         console.print(example(rows[number], f"example {number + 1}", data.tokenizer))
     if targets := Counter(targets[0] for targets in rows["targets"] if targets):
         console.print(targets_table(targets, data.task.answer))
-    console.print(lengths_table(np.array(rows["length"]) + np.array(rows["num_truncated"])))
+    console.print(lengths_table(numbers(rows, "length") + numbers(rows, "num_truncated")))
     for line in data.describe_losses(split):
         console.print(line, markup=False, soft_wrap=True)
 

@@ -9,8 +9,8 @@ from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate, pin
+from lit_compacter.data.columns import digest
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
-from lit_compacter.data.tokenization import digest
 from lit_compacter.errors import UserError
 
 if TYPE_CHECKING:

@@ -80,6 +80,9 @@ class DataOptions(InputOptions):
     cache_dir: str | None = None
     """Folder for tokenized rows. Default: lit_compacter/ in the cache of datasets (HF_DATASETS_CACHE)."""
 
+    num_proc: PositiveInt | None = None  # type: ignore[valid-type]
+    """Processes that tokenize the rows. Default: one, in which the tokenizer uses all cores by threads."""
+
     train_file: str | None = None
     """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""
 

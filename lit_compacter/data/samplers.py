@@ -62,7 +62,7 @@ class LengthGroupedBatchSampler:
         keys = self.lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(self.lengths))
         batches = _cut(np.argsort(keys), self._starts)
         for i in rng.permutation(len(batches)):
-            yield batches[i][self.rank :: self.world_size]
+            yield batches[i][self.rank :: self.world_size].tolist()
 
 
 class EvaluationBatchSampler:
@@ -102,7 +102,7 @@ class EvaluationBatchSampler:
     ) -> None:
         lengths, groups = np.asarray(lengths), np.asarray(groups)
 
-        def cut(rows: npt.NDArray[np.int64]) -> list[list[int]]:
+        def cut(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
             order = rows[_by_length(lengths[rows], seed)[::-1]]
             return _cut(order, _starts(lengths[order], batch_size, max_tokens))[::-1]  # the longest first
 
@@ -129,7 +129,7 @@ class EvaluationBatchSampler:
         return self.num_batches
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+        return (batch.tolist() for batch in self.batches)
 
 
 def num_batches(batches: int, limit: int | float) -> int:
@@ -147,7 +147,9 @@ def stratified_sample(
     Returns:
         Their row numbers, ascending.
     """
-    _, group_of, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    _, first, group_of, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(first)  # number the groups by their first examples
+    group_of, sizes = np.argsort(order)[group_of], sizes[order]
     longest = np.zeros(len(sizes))
     np.maximum.at(longest, group_of, lengths)
     drawn = _by_length(longest, seed)[golden_ratio_order(len(sizes), np.random.default_rng(seed).random())]
@@ -191,5 +193,5 @@ def _starts(
     return starts
 
 
-def _cut(order: npt.NDArray[np.int64], starts: list[int]) -> list[list[int]]:
-    return [order[start:end].tolist() for start, end in pairwise([*starts, len(order)])]
+def _cut(order: npt.NDArray[np.int64], starts: list[int]) -> list[npt.NDArray[np.int64]]:
+    return [order[start:end] for start, end in pairwise([*starts, len(order)])]

@@ -109,15 +109,30 @@ def jsonl(folder: str, names: Mapping[str, str] | None = None, **options: Any) -
     return Files(folder, names or {"train": "train.jsonl", "validation": "val.jsonl", "test": "test.jsonl"}, **options)
 
 
-def from_files(task: RowParser, split: str, data_dir: Path) -> list[Row]:
-    """An official split from files. Raises UserError with file and line for a row that is not valid."""
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of an official split come from.
+
+    Attributes:
+        split: The official split.
+        files: The files that hold the rows.
+        rows: Yields the rows once. Raises UserError with file and line for a row that is not valid.
+    """
+
+    split: str
+    files: tuple[Path, ...]
+    rows: Iterator[Row]
+
+
+def from_files(task: RowParser, split: str, data_dir: Path) -> Source:
+    """An official split from files. Raises UserError if they are not given or do not exist."""
     path = task.files.path(data_dir, split)
-    return list(_labelled(task, task.files.read(path, split), split, path, task.idx))
+    return Source(split, (path,), _labelled(task, task.files.read(path, split), split, path, task.idx))
 
 
-def from_file(task: RowParser, path: Path) -> list[Row]:
+def from_file(task: RowParser, path: Path) -> Source:
     """Rows with the hub's columns from any file, numbered from 0. Other columns are ignored."""
-    return list(_labelled(task, read_rows(path), "test", path))
+    return Source(path.name, (path,), _labelled(task, read_rows(path), "test", path))
 
 
 @dataclass(frozen=True)
@@ -146,7 +161,7 @@ class HubConfiguration:
         return self.find(revision).download([[f"{self.name}/*"]])
 
 
-def from_hub(task: RowParser, source: HubConfiguration, split: str, folder: Path) -> list[Row]:
+def from_hub(task: RowParser, source: HubConfiguration, split: str, folder: Path) -> Source:
     """An official split from the hub.
 
     Args:
@@ -156,17 +171,23 @@ def from_hub(task: RowParser, source: HubConfiguration, split: str, folder: Path
         folder: The folder of the repository in the cache.
 
     Raises:
-        UserError: The rows cannot be read, or one is not valid.
+        UserError: The repository has no such split.
     """
-    files = sorted(folder.glob(f"{source.name}/{split}-*.parquet"))
+    files = tuple(sorted(folder.glob(f"{source.name}/{split}-*.parquet")))
     if not files:
         raise UserError(f"{source} has no split {split} in {folder}")
-    unknown = {task.label: None} if split in source.unlabeled else {}
+    raws = enumerate(_hub_rows(task, files, folder, split in source.unlabeled), start=1)
+    return Source(split, files, _labelled(task, raws, split, f"{source}, {split}", task.idx))
+
+
+def _hub_rows(task: RowParser, files: Iterable[Path], folder: Path, unlabeled: bool) -> Iterator[RawRow]:
+    unknown = {task.label: None} if unlabeled else {}
     try:
-        raws = [task.from_hub(raw) | unknown for path in files for _, raw in read_rows(path)]
+        for path in files:
+            for _, raw in read_rows(path):
+                yield task.from_hub(raw) | unknown
     except UserError as error:
         raise UserError(f"{error}; {damaged_cache_advice(folder)}") from error
-    return list(_labelled(task, enumerate(raws, start=1), split, f"{source}, {split}", task.idx))
 
 
 def _labelled(

@@ -4,89 +4,111 @@ import contextlib
 import hashlib
 import json
 import unicodedata
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.utils import are_progress_bars_disabled
 from transformers import PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import tokenizer_fingerprint
-from lit_compacter.errors import DISK_FULL
+from lit_compacter.data.rows import COLUMNS as ROW_COLUMNS
+from lit_compacter.data.rows import Rows, cache_folder, is_writable
 
 if TYPE_CHECKING:
     import datasets
 
-CACHE_VERSION = 3  # incremented when `tokenize_examples` makes different columns or tokens
+CACHE_VERSION = 4  # incremented when `Encoder` makes different columns or tokens
+TEXT_COLUMNS = ("segments", "targets", "idx", "group", "split", "row")
 
 
-class Example(TypedDict):
-    """A row as a pair of texts."""
+@dataclass(frozen=True)
+class Encoder:
+    """Makes examples of rows: their texts and tokens, and what they lose to truncation and to the vocabulary.
 
-    segments: list[str]  # literals and fields of the input in turn
-    targets: list[str]  # right answers; training has one, evaluation all
-    idx: Any  # the benchmark's number of the row
-    group: int  # rows with the same number belong together
-    split: str
-    row: int  # number of the row in its split
-
-
-def tokenize_examples(
-    examples: list[Example],
-    tokenizer: PreTrainedTokenizerBase,
-    max_source_length: int,
-    max_target_length: int,
-    cache_dir: str | None = None,
-) -> "datasets.Dataset":
-    """Tokenize the examples, and record what they lose to truncation and to the vocabulary.
-
-    The result is cached, with a key that depends on all arguments. If the cache is not writable, it stays in memory.
-
-    Args:
-        examples: The rows as pairs of texts.
+    Attributes:
         tokenizer: The backbone's tokenizer.
         max_source_length: In tokens, including the end token.
         max_target_length: In tokens, including the end token.
-        cache_dir: Folder of the cache. Default: `lit_compacter` in the cache of the datasets library.
-
-    Returns:
-        The examples with the columns `input_ids` and `labels`; `length`, the number of source tokens;
-        `num_truncated` and `num_target_truncated`, the tokens that were cut from source and target; `num_unknown`,
-        the number of <unk> in the source; and `unwritable`, whether the vocabulary cannot express the target.
+        split: Value of the column `split`.
+        first_row: Number of the first row; the others are counted from it.
+        one_target: Whether to make an example of each correct target, for training. Otherwise an example has all of
+            them, and the first is tokenized.
     """
-    import datasets  # half a second, which --help and a wrong option need not wait for
 
-    settings = (CACHE_VERSION, max_source_length, max_target_length, tokenizer_fingerprint(tokenizer))
-    key = hashlib.sha256(json.dumps(settings).encode())
-    for example in examples:
-        key.update(json.dumps(example).encode())
-    folder = Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "lit_compacter")
-    path = folder / f"{key.hexdigest()}.arrow"
-    if path.exists():
-        return datasets.Dataset.from_file(str(path))
+    tokenizer: PreTrainedTokenizerBase
+    max_source_length: int
+    max_target_length: int
+    split: str
+    first_row: int = 0
+    one_target: bool = False
 
-    def add_tokens(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        inputs, num_truncated = encode_sources(batch["segments"], tokenizer, max_source_length)
-        first = [targets[0] if targets else "" for targets in batch["targets"]]
+    def __call__(self, rows: dict[str, list[Any]], places: Sequence[int]) -> dict[str, list[Any]]:
+        """Make the examples of a batch of rows.
+
+        Args:
+            rows: The columns of `load_rows`.
+            places: Of the rows in their split.
+
+        Returns:
+            The columns `segments`, `targets`, `idx`, `group`, `split` and `row`; `input_ids` and `labels`; `length`,
+            the number of source tokens; `num_truncated` and `num_target_truncated`, the tokens that were cut from
+            source and target; `num_unknown`, the number of <unk> in the source; and `unwritable`, whether the
+            vocabulary cannot express the target.
+        """
+        examples = [
+            (segments, answers, idx, row if group is None else group, self.split, row)
+            for segments, targets, idx, group, row in zip(
+                *(rows[name] for name in ROW_COLUMNS), (self.first_row + place for place in places), strict=True
+            )
+            for answers in ([[target] for target in targets] if self.one_target else [targets])
+        ]
+        columns = dict(zip(TEXT_COLUMNS, map(list, zip(*examples, strict=True)), strict=True))
+        inputs, num_truncated = encode_sources(columns["segments"], self.tokenizer, self.max_source_length)
+        first = [targets[0] if targets else "" for targets in columns["targets"]]
         return {
+            **columns,
             "input_ids": inputs,
             "length": [len(ids) for ids in inputs],
             "num_truncated": num_truncated,
-            "num_unknown": [ids.count(tokenizer.unk_token_id) for ids in inputs],
-            **encode_targets(first, tokenizer, max_target_length),
+            "num_unknown": [ids.count(self.tokenizer.unk_token_id) for ids in inputs],
+            **encode_targets(first, self.tokenizer, self.max_target_length),
         }
 
-    rows = datasets.Dataset.from_list(examples)
+    def cache_key(self, rows: Rows) -> str:
+        """Identifies the examples of `rows`."""
+        settings = [getattr(self, field.name) for field in fields(self) if field.name != "tokenizer"]
+        content = json.dumps([CACHE_VERSION, *settings, tokenizer_fingerprint(self.tokenizer), rows.key])
+        return hashlib.blake2b(content.encode() + rows.numbers.tobytes(), digest_size=16).hexdigest()
+
+
+def tokenize_rows(
+    rows: Rows, encoder: Encoder, cache_dir: str | None = None, num_proc: int | None = None
+) -> "datasets.Dataset":
+    """Make the examples of rows, or take them from the cache. If it is not writable, they stay in memory.
+
+    Args:
+        rows: The rows of a split.
+        encoder: Makes the examples.
+        cache_dir: Folder of the cache. Default: `lit_compacter` in the cache of the datasets library.
+        num_proc: Number of processes. Default: this process, in which a fast tokenizer uses several threads.
+
+    Returns:
+        The examples, with the columns of `Encoder`.
+    """
+    folder, key = cache_folder(cache_dir), encoder.cache_key(rows)
+    on_disk = is_writable(folder)
     with _progress_bars():
-        return rows.map(
-            add_tokens,
+        return rows.table.select(rows.numbers).map(
+            encoder,
             batched=True,
-            new_fingerprint=path.stem,
-            cache_file_name=str(path) if _is_writable(folder) else None,
-            desc=f"tokenizing {examples[0]['split']}",
+            with_indices=True,
+            num_proc=num_proc,
+            new_fingerprint=key,
+            cache_file_name=str(folder / f"tokens-{key}.arrow") if on_disk else None,
+            keep_in_memory=not on_disk,
+            desc=f"tokenizing {encoder.split}",
         )
 
 
@@ -103,33 +125,6 @@ def _progress_bars() -> Iterator[None]:
     finally:
         if disables:
             datasets.enable_progress_bars()
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether files can be written to a folder. Creates the folder if needed; warns if it is not writable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            return True
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise
-        warnings.warn(
-            f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory, and each process "
-            "tokenizes them again; give another folder with --data.cache_dir",
-            stacklevel=2,
-        )
-        return False
-
-
-def digest(data: "datasets.Dataset", *columns: str) -> str:
-    """SHA-256 of columns that hold lists of numbers: of every number and the end of each row."""
-    key = hashlib.sha256()
-    for name in columns:
-        chunks = data.data.column(name).chunks
-        for part in (*(chunk.value_lengths() for chunk in chunks), *(chunk.flatten() for chunk in chunks)):
-            key.update(part.to_numpy())
-    return key.hexdigest()
 
 
 def encode_sources(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from lit_compacter.data.columns import numbers
 from lit_compacter.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,18 +44,16 @@ def check_learnable(rows: "datasets.Dataset", tokenizer: PreTrainedTokenizerBase
         UserError: After tokenization, all targets are empty, or different targets are all the same, or different inputs
             are all the same because the vocabulary lacks their characters.
     """
-    if np.all(np.array(rows["unwritable"][:]) | (np.array(rows["num_target_truncated"][:]) > 0)):
-        texts = [targets[0] for targets in rows["targets"][:]]
-        left = _only_text(rows["labels"], tokenizer)
-        if left == "" or (left and len(set(texts)) > 1):
+    num_truncated = numbers(rows, "num_target_truncated")
+    if np.all(numbers(rows, "unwritable") | (num_truncated > 0)):
+        left, first = _only_text(rows["labels"], tokenizer), rows[0]["targets"]
+        if left == "" or (left and any(targets != first for targets in rows["targets"])):
             cut = f"they are cut to {max_target_length} tokens (data.max_target_length)"
-            raise _nothing_to_learn(
-                "targets", texts[0], left, cut if max(rows["num_target_truncated"][:]) else MISSING_CHARACTERS
-            )
-    if np.all(np.array(rows["num_unknown"][:]) > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
-        texts = ["".join(segments) for segments in rows["segments"][:]]
-        if len(set(texts)) > 1:
-            raise _nothing_to_learn("inputs", texts[0], left, MISSING_CHARACTERS)
+            raise _nothing_to_learn("targets", first[0], left, cut if num_truncated.any() else MISSING_CHARACTERS)
+    if np.all(numbers(rows, "num_unknown") > 0) and (left := _only_text(rows["input_ids"], tokenizer)) is not None:
+        first = rows[0]["segments"]
+        if any(segments != first for segments in rows["segments"]):
+            raise _nothing_to_learn("inputs", "".join(first), left, MISSING_CHARACTERS)
 
 
 def _only_text(column: Iterable[list[int]], tokenizer: PreTrainedTokenizerBase) -> str | None:
@@ -79,19 +78,19 @@ def describe_losses(
     For example `12 (3.0 %) are longer than 128 tokens and lose the end of their longest fields`.
     """
     lines = [f"none is longer than {max_source_length} tokens"]
-    if cut := int(np.count_nonzero(rows["num_truncated"][:])):
+    if cut := int(np.count_nonzero(numbers(rows, "num_truncated"))):
         ends = "lose the end of their longest fields"
         lines = [f"{_share(cut, rows)} are longer than {max_source_length} tokens and {ends}"]
-    if len(unknown := np.flatnonzero(rows["num_unknown"][:])):
+    if len(unknown := np.flatnonzero(numbers(rows, "num_unknown"))):
         texts = ("".join(segments) for segments in rows[unknown[:MAX_SEARCHED]]["segments"])
         lacking = ", ".join(map(repr, unknown_characters(texts, tokenizer)))
         lines.append(
             f"{_share(len(unknown), rows)} have characters that the model's vocabulary lacks and reads as "
             f"{tokenizer.unk_token}{lacking and f', such as {lacking}'}"
         )
-    if cut := int(np.count_nonzero(rows["num_target_truncated"][:])):
+    if cut := int(np.count_nonzero(numbers(rows, "num_target_truncated"))):
         lines.append(f"{_share(cut, rows)} have targets longer than {max_target_length} tokens, which lose their end")
-    if len(unwritable := np.flatnonzero(rows["unwritable"][:])):
+    if len(unwritable := np.flatnonzero(numbers(rows, "unwritable"))):
         target = rows[int(unwritable[0])]["targets"][0]
         back = tokenizer.decode(tokenizer(target, verbose=False).input_ids, skip_special_tokens=True)
         example = f"{_excerpt(target, back)} comes back as {_excerpt(back, target)}"

@@ -22,7 +22,7 @@ def evaluation(
     return EvaluationBatchSampler(LENGTHS, ALONE, batch_size, seed, rank, world_size, limit)
 
 
-def numbers(batches: Iterable[list[int]]) -> list[int]:
+def numbers(batches: Iterable[Iterable[int]]) -> list[int]:
     return sorted(i for batch in batches for i in batch)
 
 
@@ -58,8 +58,8 @@ def test_processes_share_each_batch() -> None:
 
 def test_evaluation_batches_are_dealt_whole() -> None:
     """Each process has equally many, and a batch is the same whoever gets it."""
-    whole = evaluation(32).batches
-    dealt = [evaluation(32, rank, 4).batches for rank in range(4)]
+    whole = list(evaluation(32))
+    dealt = [list(evaluation(32, rank, 4)) for rank in range(4)]
     assert {len(batches) for batches in dealt} == {9}
     in_turn = [batch for step in zip(*dealt, strict=True) for batch in step]
     assert in_turn == whole + whole[-1:] * 3
@@ -97,11 +97,11 @@ def test_every_example_is_as_likely() -> None:
 
 
 def test_a_limited_evaluation_is_the_same_for_all_who_take_it() -> None:
-    assert evaluation(32, limit=4).batches == evaluation(32, limit=4).batches
+    assert list(evaluation(32, limit=4)) == list(evaluation(32, limit=4))
     assert set(evaluation(32, limit=2).rows) < set(evaluation(32, limit=4).rows)
     assert set(evaluation(32, limit=4, seed=1).rows) != set(evaluation(32, limit=4).rows)
-    dealt = [evaluation(32, rank, 2, limit=2).batches for rank in (0, 1)]
-    assert [batch for step in zip(*dealt, strict=True) for batch in step] == evaluation(32, limit=4).batches
+    dealt = [list(evaluation(32, rank, 2, limit=2)) for rank in (0, 1)]
+    assert [batch for step in zip(*dealt, strict=True) for batch in step] == list(evaluation(32, limit=4))
     assert len(evaluation(32, limit=33).rows) == len(evaluation(32, limit=99).rows) == len(LENGTHS)
     assert not evaluation(32, limit=0).batches
 
@@ -138,7 +138,7 @@ def test_a_limited_epoch_of_training_is_like_the_whole() -> None:
 def test_little_padding_on_rte() -> None:
     """Characters stand for tokens: the distribution of lengths is what matters."""
     task = TASKS["rte"]
-    rows = from_files(task, "train", shared("data", "glue"))
+    rows = from_files(task, "train", shared("data", "glue")).rows
     lengths = np.array([min(len(task.source(row)), 640) for row in rows])
     shuffled = np.random.default_rng(0).permutation(len(lengths))
     assert padding([shuffled[i : i + 32] for i in range(0, len(shuffled), 32)], lengths) > 1.5

@@ -22,7 +22,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def rows(name: str, data_dir: Path, split: str = "train") -> list[Row]:
-    return from_files(TASKS[name], split, data_dir)
+    return list(from_files(TASKS[name], split, data_dir).rows)
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,18 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_any_file_with_the_tasks_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "my.jsonl", '{"idx": "a7", "sentence1": "x", "sentence2": "y", "group": [1], "split": 2}\n')
-    assert from_file(TASKS["rte"], path) == [Row({"sentence1": "x", "sentence2": "y"}, label=None, idx=0)]
+    assert list(from_file(TASKS["rte"], path).rows) == [Row({"sentence1": "x", "sentence2": "y"}, label=None, idx=0)]
     flat = '{"query": "@placeholder ran.", "entities": ["Bob", "Ann"], "passage": "Ann and Bob ran."}\n'
-    (row,) = from_file(TASKS["record"], write(tmp_path / "record.jsonl", flat))
+    (row,) = from_file(TASKS["record"], write(tmp_path / "record.jsonl", flat)).rows
     assert row.columns["entities"] == "Ann, Bob" and row.label is None
     bad = '{"query": "@placeholder ran.", "entities": [1], "passage": "Ann ran."}\n'
     with pytest.raises(UserError, match=r"bad.jsonl:1: entities is \[1\]; expected a list of texts"):
-        from_file(TASKS["record"], write(tmp_path / "bad.jsonl", bad))
+        list(from_file(TASKS["record"], write(tmp_path / "bad.jsonl", bad)).rows)
     table = "text,span1_index,span1_text,span2_index,span2_text,label\nAnn saw her.,0,Ann,2,her,\n"
-    (row,) = from_file(TASKS["wsc"], write(tmp_path / "wsc.csv", table))
+    (row,) = from_file(TASKS["wsc"], write(tmp_path / "wsc.csv", table)).rows
     assert row.columns["text"] == "* Ann * saw # her #." and row.label is None
     flat = '{"question": "Who?", "answer": "Ann", "paragraph": "<b>Ann</b> ran.", "label": 1}\n'
-    (row,) = from_file(TASKS["multirc"], write(tmp_path / "multirc.jsonl", flat))
+    (row,) = from_file(TASKS["multirc"], write(tmp_path / "multirc.jsonl", flat)).rows
     assert row.columns["paragraph"] == "Ann ran." and row.label == "1" and row.group is None
 
 

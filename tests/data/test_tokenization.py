@@ -1,15 +1,19 @@
 """What is too long is cut where it hurts least; tokens are cached by content."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import datasets
+import numpy as np
 import pytest
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
 from lit_compacter.backbones.tokenizer import load_tokenizer
 from lit_compacter.data import tokenization as tokens
-from lit_compacter.data.tokenization import Example, common_length, encode_sources, tokenize_examples
+from lit_compacter.data.rows import Rows
+from lit_compacter.data.tokenization import Encoder, common_length, encode_sources, tokenize_rows
 from lit_compacter.errors import UserError
 from tests.conftest import TINY, shared
 
@@ -80,45 +84,62 @@ def test_a_model_that_has_its_vocabulary_alone(tmp_path: Path) -> None:
     assert load_tokenizer(str(tmp_path))(text).input_ids == load_tokenizer(str(whole))(text).input_ids
 
 
-def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes(tmp_path: Path) -> None:
     """ByT5's tokenizer, which is none of the fast ones."""
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     for _ in range(2):
-        (row,) = tokenize_examples([example("0")], ByT5Tokenizer(), 26, 8).to_list()
+        (row,) = tokenize_rows(make_rows(["0"]), Encoder(ByT5Tokenizer(), 26, 8, "train"), str(tmp_path)).to_list()
         assert bytes(token - 3 for token in row["input_ids"][:-1]) == b"question: Wh passage: So"
         assert row["num_truncated"] == 3 and row["input_ids"][-1] == 1
-    assert len(list((tmp_path / "lit_compacter").iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
-def example(target: str, **more: Any) -> Example:
-    row: Example = {"segments": SHORT, "targets": [target], "idx": 0, "group": 0, "split": "train", "row": 0}
-    return {**row, **more}  # type: ignore[typeddict-item]
+def make_rows(*targets: list[str], key: str = "key") -> Rows:
+    columns = {"segments": [SHORT] * len(targets), "targets": targets, "idx": range(len(targets))}
+    table = datasets.Dataset.from_dict({**columns, "group": [None] * len(targets)})
+    return Rows(table, key, np.arange(len(targets)))
 
 
 def test_cache(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    first = tokenize_examples([example("0")], tokenizer, 32, 8)
+    """A key for all that the examples depend on, which is not the number of processes."""
+    rows, encoder = make_rows(["0"], ["1", "2"], ["3"]), Encoder(tokenizer, 32, 8, "train")
+    first = tokenize_rows(rows, encoder, str(tmp_path))
 
     def never(*_: object) -> None:
         raise AssertionError("tokenized again")
 
     with monkeypatch.context() as patch:
         patch.setattr(tokens, "encode_sources", never)
-        again = tokenize_examples([example("0")], tokenizer, 32, 8)
-    assert again.to_list() == first.to_list()
-    for examples, lengths in (([example("1")], (32, 8)), ([example("0")], (16, 8)), ([example("0")], (32, 9))):
-        tokenize_examples(examples, tokenizer, *lengths)
-    assert len(list((tmp_path / "lit_compacter").iterdir())) == 4
+        for processes in (None, 2):
+            assert tokenize_rows(rows, encoder, str(tmp_path), processes).to_list() == first.to_list()
+    others = [replace(encoder, **change) for change in CHANGES]
+    assert len({encoder.cache_key(rows), *(other.cache_key(rows) for other in others)}) == 1 + len(CHANGES)
+    assert len({encoder.cache_key(some) for some in (rows, rows[:2], rows[::-1], replace(rows, key="other"))}) == 4
+    parallel = tokenize_rows(rows, encoder, str(tmp_path / "other"), 2)
+    assert parallel.to_list() == first.to_list() and parallel.features == first.features
 
 
-def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    (row,) = tokenize_examples([example("a long answer of many words", targets=[])], tokenizer, 5, 4).to_list()
-    assert (row["length"], len(row["input_ids"])) == (5, 5)
-    assert row["num_truncated"] == len(tokenizer("".join(SHORT)).input_ids) - 5
-    assert row["labels"] == tokenizer("").input_ids  # no target is known
-    (row,) = tokenize_examples([example("a long answer of many words")], tokenizer, 5, 4).to_list()
-    assert len(row["labels"]) == 4 and row["labels"][-1] == tokenizer.eos_token_id
+CHANGES: list[dict[str, Any]] = [
+    {"max_source_length": 16},
+    {"max_target_length": 9},
+    {"split": "test"},
+    {"first_row": 5},
+    {"one_target": True},
+    {"tokenizer": ByT5Tokenizer()},
+]
+
+
+def test_columns(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    long = "a long answer of many words"
+    rows = make_rows([], [long], ["0", "1"])
+    whole, other, both = tokenize_rows(rows, Encoder(tokenizer, 5, 4, "test", first_row=7), str(tmp_path)).to_list()
+    assert (whole["length"], len(whole["input_ids"])) == (5, 5)
+    assert whole["num_truncated"] == len(tokenizer("".join(SHORT)).input_ids) - 5
+    assert whole["labels"] == tokenizer("").input_ids  # no target is known
+    assert len(other["labels"]) == 4 and other["labels"][-1] == tokenizer.eos_token_id
+    assert both["targets"] == ["0", "1"] and both["labels"] == tokenizer("0").input_ids
+    assert [(row["split"], row["row"], row["group"]) for row in (whole, both)] == [("test", 7, 7), ("test", 9, 9)]
+    training = tokenize_rows(rows[1:], Encoder(tokenizer, 5, 4, "train", one_target=True), str(tmp_path)).to_list()
+    assert [(row["targets"], row["row"]) for row in training] == [([long], 0), (["0"], 1), (["1"], 1)]
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:

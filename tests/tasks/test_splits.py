@@ -1,11 +1,15 @@
 """The paper's protocol, and the benchmarks' own."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Any
 
+import datasets
+import numpy as np
 import pytest
 import torch
 
-from lit_compacter.data.sources import Row
+from lit_compacter.data.rows import Rows
 from lit_compacter.errors import UserError
 from lit_compacter.tasks.splits import (
     Splitter,
@@ -21,12 +25,22 @@ from lit_compacter.tasks.splits import (
 ORDER = torch.randperm(7, generator=torch.Generator().manual_seed(42)).tolist()
 
 
-def load(split: str) -> list[Row]:
-    return [Row({}, None, f"{split}{i}") for i in range(7)]
+def make(ids: Sequence[object], groups: Sequence[int | None] = ()) -> Rows:
+    columns: dict[str, list[Any]] = {"idx": list(ids), "group": list(groups or [None for _ in ids])}
+    table = datasets.Dataset.from_dict(columns)
+    return Rows(table, "key", np.arange(len(ids)))
+
+
+def load(split: str) -> Rows:
+    return make([f"{split}{i}" for i in range(7)])
+
+
+def chosen(rows: Rows, column: str = "idx") -> list[str]:
+    return list(rows.table.select(rows.numbers)[column])
 
 
 def ids(splitter: Splitter, split: str, seed: int = 42) -> list[str]:
-    return [row.idx for row in splitter(split, load, seed)]  # type: ignore[arg-type]
+    return chosen(splitter(split, load, seed))  # type: ignore[arg-type]
 
 
 def test_halves_are_the_references() -> None:
@@ -37,12 +51,13 @@ def test_halves_are_the_references() -> None:
 
 
 def test_groups_are_halved_whole() -> None:
-    rows = [Row({}, None, i, group="abcd"[i // 3]) for i in range(12)]
+    rows = make(range(12), [7, 7, 7, 3, 3, 3, 5, 5, 5, 0, 0, 0])
     halves = [halve_validation(split, lambda _: rows, 0) for split in ("validation", "test")]  # type: ignore[arg-type]
-    groups = [[row.group for row in half] for half in halves]
+    groups = [chosen(half, "group") for half in halves]
     assert all(len(half) == 6 and len(set(half)) == 2 for half in groups) and not set(groups[0]) & set(groups[1])
     for half in halves:
-        assert all(a.idx + 1 == b.idx for a, b in itertools.pairwise(half) if a.group == b.group)
+        pairs = itertools.pairwise(zip(half.numbers, half.groups, strict=True))
+        assert all(a[0] + 1 == b[0] for a, b in pairs if a[1] == b[1])
 
 
 def test_large_tasks_validate_on_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +65,7 @@ def test_large_tasks_validate_on_training_rows(monkeypatch: pytest.MonkeyPatch) 
     assert ids(holdout_from_train, "validation") == [f"train{ORDER[0]}"]  # no more than a tenth, but one
     assert ids(holdout_from_train, "train") == [f"train{i}" for i in ORDER[1:]]
     assert ids(holdout_from_train, "test") == [f"validation{i}" for i in range(7)]
-    many: list[Row] = [Row({}, None, i) for i in range(50)]
+    many = make(range(50))
     assert [len(holdout_from_train(split, lambda _: many, 0)) for split in ("train", "validation")] == [47, 3]  # type: ignore[arg-type]
 
 
@@ -77,4 +92,4 @@ def test_diagnostics_only_test() -> None:
 
 
 def test_shuffling_keeps_every_item() -> None:
-    assert sorted(shuffled(range(100), 1)) == list(range(100)) and shuffled(range(100), 1) == shuffled(range(100), 1)
+    assert sorted(shuffled(100, 1)) == list(range(100)) and shuffled(100, 1).tolist() == shuffled(100, 1).tolist()

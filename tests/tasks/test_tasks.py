@@ -151,8 +151,8 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
     assert task.hub is not None and task.hub.name == benchmark.hub
     assert set(task.files.names) == set(benchmark.layout)
     for split in benchmark.layout:
-        found = from_files(task, split, tmp_path / "files")
-        assert found == from_hub(task, task.hub, split, tmp_path / "hub")
+        found = list(from_files(task, split, tmp_path / "files").rows)
+        assert found == list(from_hub(task, task.hub, split, tmp_path / "hub").rows)
         assert len(found) == COUNTS[split.split("_")[0]]
         labeled = not split.startswith("test") or benchmark.labelled_test
         assert all((row.label is not None) == labeled for row in found)
@@ -162,7 +162,7 @@ def test_hub_and_files_give_the_same_rows(name: str, tmp_path: Path, monkeypatch
 def test_hard_texts_arrive_whole(tmp_path: Path) -> None:
     def first_rows(name: str, split: str = "train") -> list[Row]:
         BENCHMARKS[name].write_files(tmp_path)
-        return from_files(TASKS[name], split, tmp_path)
+        return list(from_files(TASKS[name], split, tmp_path).rows)
 
     assert first_rows("mrpc")[0].columns["sentence1"] == 'He said "no'
     texts = {"sentence1": "", "sentence2": "the first text is empty"}
