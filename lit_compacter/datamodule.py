@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
@@ -15,15 +16,14 @@ from lit_compacter.data.collate import Batch
 from lit_compacter.data.columns import digest, most_common_target, numbers
 from lit_compacter.data.loaders import LoaderState, ResumableLoader, check_validation_interval, evaluation_loader
 from lit_compacter.data.options import DataOptions
-from lit_compacter.data.rows import Rows, load_rows
+from lit_compacter.data.rows import Rows
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
-from lit_compacter.data.sources import HubConfiguration, Source, from_file, from_files, from_hub
-from lit_compacter.data.tokenization import Encoder, tokenize_rows
+from lit_compacter.data.streaming import StreamLoader, StreamState, num_streamed_batches
+from lit_compacter.data.tokenization import Encoder, encode_rows, tokenize_rows
 from lit_compacter.data.vocabulary import check_labels, check_learnable, describe_losses
-from lit_compacter.errors import UserError
 from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
-from lit_compacter.tasks.splits import LoadSplit, SplitName, shuffled
+from lit_compacter.tasks.task_rows import TaskRows
 
 if TYPE_CHECKING:
     import datasets
@@ -47,9 +47,14 @@ class GlueDataModule(LightningDataModule):
         super().__init__()
         self.options = DataOptions(**options)
         self.task = find_task(self.options)
+        self.rows = TaskRows(self.task, self.options)
         self.data: dict[str, datasets.Dataset] = {}  # split → tokenized rows
-        self.commit: str | None = None  # of the data set, once its rows are loaded from the hub
-        self.resumed: LoaderState | None = None  # the loader's state in the checkpoint to resume from
+        self.resumed: LoaderState | StreamState | None = None  # the loader's state in the checkpoint to resume from
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of the data set, once its rows are loaded from the hub."""
+        return self.rows.commit
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -70,8 +75,11 @@ class GlueDataModule(LightningDataModule):
 
     @property
     def majority_target(self) -> str:
-        """The most common target of the training rows; empty if the task has no leaderboard, for which it is."""
-        return most_common_target(self.data["train"]) if self.task.leaderboard else ""
+        """The most common target of the training rows, for the leaderboard's file.
+
+        Empty if the task has no leaderboard, or the rows are a stream.
+        """
+        return most_common_target(self.data["train"]) if self.task.leaderboard and "train" in self.data else ""
 
     def prepare_data(self) -> None:
         """Download and tokenize once per machine; `setup` finds the result in the cache."""
@@ -86,27 +94,26 @@ class GlueDataModule(LightningDataModule):
         """Load and tokenize train, validation, test or predict, unless already done."""
         if isinstance(self.task.answer, Labels):
             check_labels(self.task.answer.targets, self.tokenizer, self.max_target_length)
-        load = cache(lambda name: self._load(self._source(name)))  # two splits may come from one official set
         for split in splits:
-            if split not in self.data:
-                self.data[split] = self._examples(split, load)
+            if split == "train" and self.options.streaming:
+                self.rows.check_streaming()
+            elif split not in self.data:
+                self.data[split] = self._examples(split)
                 if split == "train":
                     check_learnable(self.data[split], self.tokenizer, self.max_target_length)
 
     def download(self) -> Path | None:
         """Download the task's rows, unless they are cached; None if they come from local files."""
-        source = self._hub_source
-        return source.download(self.options.revision) if source else None
+        return self.rows.hub.download(self.options.revision) if self.rows.hub else None
 
     # Loaders
 
-    def train_dataloader(self) -> ResumableLoader:
-        pad = self.tokenizer.pad_token_id
-        loader = ResumableLoader(self.data["train"], self._training_sampler(), pad, self._on_cuda)
+    def train_dataloader(self) -> ResumableLoader | StreamLoader:
+        loader = self._stream_loader() if self.options.streaming else self._training_loader()
         if self.trainer is not None:
             check_validation_interval(self.trainer, len(loader))
         if self.resumed is not None:
-            loader.load_state_dict(self.resumed)
+            loader.load_state_dict(self.resumed)  # type: ignore[arg-type]
         return loader
 
     def val_dataloader(self) -> DataLoader[Batch]:
@@ -122,12 +129,33 @@ class GlueDataModule(LightningDataModule):
         """Number of batches of `epoch` that a resumed run had already trained on before the stop."""
         return self.resumed["num_yielded"] if self.resumed and self.resumed["epoch"] == epoch else 0
 
+    def _training_loader(self) -> ResumableLoader:
+        pad = self.tokenizer.pad_token_id
+        return ResumableLoader(self.data["train"], self._training_sampler(), pad, self._on_cuda)
+
+    def _stream_loader(self) -> StreamLoader:
+        def encode(rows: list[dict[str, Any]], first_row: int) -> "datasets.Dataset":
+            return encode_rows(rows, self._encoder("train"), first_row)
+
+        return StreamLoader(
+            self.rows.stream,
+            encode,
+            self._sampler_of,
+            self.options.buffer_size,
+            num_streamed_batches(self.trainer),
+            self.tokenizer.pad_token_id,
+            self._on_cuda,
+        )
+
     def _evaluation_loader(self, split: str) -> DataLoader[Batch]:
         pad = self.tokenizer.pad_token_id
         return evaluation_loader(self.data[split], self._evaluation_sampler(split), pad, self._on_cuda)
 
     def _training_sampler(self) -> LengthGroupedBatchSampler:
-        options, lengths, place = self.options, numbers(self.data["train"], "length"), self.rank_and_world_size
+        return self._sampler_of(numbers(self.data["train"], "length"))
+
+    def _sampler_of(self, lengths: npt.NDArray[np.int64]) -> LengthGroupedBatchSampler:
+        options, place = self.options, self.rank_and_world_size
         return LengthGroupedBatchSampler(
             lengths, options.batch_size, options.seed, *place, max_tokens=options.max_tokens_per_batch
         )
@@ -197,57 +225,21 @@ class GlueDataModule(LightningDataModule):
 
     # From rows to examples
 
-    @property
-    def _hub_source(self) -> HubConfiguration | None:
-        """Where the rows are on the hub; None if they come from files."""
-        return self.task.hub if self.options.data_dir is None else None
+    def _encoder(self, split: str, first_row: int = 0) -> Encoder:
+        lengths = self.options.max_source_length, self.max_target_length
+        return Encoder(self.tokenizer, *lengths, split, first_row, one_target=split == "train")
 
-    def _source(self, official_split: str) -> Source:
-        if hub := self._hub_source:
-            self.commit = hub.find(self.options.revision).commit
-            return from_hub(self.task, hub, official_split, hub.download(self.options.revision))
-        folder = Path(self.options.data_dir or "") if self.task.hub else Path()  # custom files have their own paths
-        return from_files(self.task, official_split, folder)
-
-    def _load(self, source: Source) -> Rows:
-        return load_rows(source, self.task, self.options.add_task_name, self.options.cache_dir)
-
-    def _rows(self, split: str, load: LoadSplit) -> Rows:
-        """The rows of train, validation or test."""
-        options, task = self.options, self.task
-        make_split = task.split if options.split == "paper" else task.official_split
-        name: SplitName = split  # type: ignore[assignment]
-        rows = make_split(name, load, options.data_seed)
-        if not len(rows):
-            raise UserError(f"task {task.name} has too few rows: none are left for {split}")
-        if rows.num_unlabeled:
-            raise UserError(
-                f"rows of {task.name} for {split} have no labels; a benchmark's test set is for predict, "
-                "which writes the file that the leaderboard scores"
-            )
-        if split == "train" and options.max_train_samples is not None:
-            if options.max_train_samples > len(rows):
-                warnings.warn(
-                    f"data.max_train_samples is more than the {len(rows)} training rows there are", stacklevel=2
-                )
-            rows = rows[shuffled(len(rows), options.data_seed)[: options.max_train_samples]]
-        return rows
-
-    def _rows_to_predict(self, load: LoadSplit) -> dict[str, Rows]:
-        """Official split, or the user's file → its rows."""
-        if self.options.predict_file is not None:
-            path = Path(self.options.predict_file)
-            return {path.name: self._load(from_file(self.task, path))}
-        return {name: load(name) for name in self.task.leaderboard or ("test",)}
-
-    def _examples(self, split: str, load: LoadSplit) -> "datasets.Dataset":
+    def _examples(self, split: str) -> "datasets.Dataset":
         """Tokenized rows; a training row gives one example for each correct answer."""
         import datasets
 
-        parts = self._rows_to_predict(load) if split == "predict" else {split: self._rows(split, load)}
-        lengths, first_row, examples = (self.options.max_source_length, self.max_target_length), 0, []
-        for name, rows in parts.items():
-            encoder = Encoder(self.tokenizer, *lengths, name, first_row, one_target=split == "train")
-            examples.append(tokenize_rows(rows, encoder, self.options.cache_dir, self.options.num_proc))
+        if split != "predict":
+            return self._tokenize(self.rows.split(split), self._encoder(split))  # type: ignore[arg-type]
+        parts, first_row = [], 0
+        for name, rows in self.rows.to_predict().items():
+            parts.append(self._tokenize(rows, self._encoder(name, first_row)))
             first_row += len(rows)
-        return datasets.concatenate_datasets(examples)
+        return datasets.concatenate_datasets(parts)
+
+    def _tokenize(self, rows: Rows, encoder: Encoder) -> "datasets.Dataset":
+        return tokenize_rows(rows, encoder, self.options.cache_dir, self.options.num_proc)

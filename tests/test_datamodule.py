@@ -13,6 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
 from lit_compacter.data.collate import collate
+from lit_compacter.data.loaders import ResumableLoader
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
 from tests.conftest import DEMO, TINY, shared
@@ -130,8 +131,9 @@ def test_longest_target() -> None:
 
 def test_training_order_follows_the_epoch() -> None:
     loader = make("rte", DEMO, "fit").train_dataloader()
+    assert isinstance(loader, ResumableLoader)
     first = [batch["idx"] for batch in loader]
-    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
+    loader.sampler.set_epoch(1)
     assert first != [batch["idx"] for batch in loader]
     assert torch.tensor([idx for batch in first for idx in batch]).sort().values.equal(torch.arange(2000))
 

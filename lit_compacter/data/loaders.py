@@ -1,28 +1,26 @@
 """The loaders of batches; that of training can resume in the middle of an epoch."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning import Trainer
 from torch.utils.data import DataLoader
 
 from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate, pin
 from lit_compacter.data.columns import digest
-from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, num_batches
+from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, OrderSettings, num_batches
 from lit_compacter.errors import UserError
 
 if TYPE_CHECKING:
     import datasets
 
 
-class LoaderState(TypedDict):
+class LoaderState(OrderSettings):
     """Position of the training loader, and what its batches depend on: seed, epoch, size of batches and rows."""
 
-    seed: int
-    batch_size: int  # of all processes together
-    max_tokens: NotRequired[str]  # of each process × processes; there is none without data.max_tokens_per_batch
     epoch: int
     num_yielded: int  # batches of the epoch
     rows: int
@@ -58,15 +56,10 @@ class ResumableLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         first = self._first_batch()
-        for number, rows in enumerate(self.sampler):
-            if number < first:
-                continue
-            self.num_yielded = number + 1
-            # A rank whose share of a small batch is empty takes part with an example that the loss ignores.
-            batch = collate(self.data[rows or [0]], self.pad_token_id)
-            if not rows:
-                batch["labels"].fill_(IGNORE_INDEX)
-            yield pin(batch) if self.pin_memory else batch
+        batches = padded_batches(self.data, self.sampler, self.pad_token_id, self.pin_memory, first)
+        for number, batch in enumerate(batches, start=first + 1):
+            self.num_yielded = number
+            yield batch
 
     def _first_batch(self) -> int:
         """The index of the first batch to yield. It is above 0 only when resuming in the middle of an epoch."""
@@ -78,19 +71,7 @@ class ResumableLoader:
             self._report_changed_rows(resumed["rows"], mid_epoch)
         if not mid_epoch:
             return 0
-        current = self.state_dict()
-        options = {
-            "batch_size": "data.batch_size × processes",
-            "max_tokens": "data.max_tokens_per_batch × processes",
-            "seed": "seed_everything",
-        }
-        for name, option in options.items():
-            then, now = resumed.get(name, "null"), current.get(name, "null")
-            if then != now:
-                raise UserError(
-                    f"the checkpoint is from the middle of an epoch with {option} {then}, "
-                    f"this run has {now}; keep it, or resume from the end of an epoch"
-                )
+        check_same_order(resumed, self.state_dict())
         return resumed["num_yielded"]
 
     def _report_changed_rows(self, rows: int, mid_epoch: bool) -> None:
@@ -109,21 +90,51 @@ class ResumableLoader:
         return digest(self.data, "input_ids", "labels")
 
     def state_dict(self) -> LoaderState:
-        sampler = self.sampler
-        state: LoaderState = {
-            "seed": sampler.seed,
-            "batch_size": sampler.batch_size,
-            "epoch": sampler.epoch,
+        return {
+            **self.sampler.settings,
+            "epoch": self.sampler.epoch,
             "num_yielded": self.num_yielded,
             "rows": len(self.data),
             "digest": self.digest,
         }
-        if sampler.max_tokens is not None:
-            state["max_tokens"] = f"{sampler.max_tokens} × {sampler.world_size}"
-        return state
 
     def load_state_dict(self, state: LoaderState) -> None:
         self.resumed = state
+
+
+def padded_batches(
+    data: "datasets.Dataset", sampler: Iterable[list[int]], pad_token_id: int, pin_memory: bool, first: int = 0
+) -> Iterator[Batch]:
+    """The batches of a training sampler, from number `first` on.
+
+    A rank whose share of a small batch is empty takes part with an example that the loss ignores.
+    """
+    for rows in islice(sampler, first, None):
+        batch = collate(data[rows or [0]], pad_token_id)
+        if not rows:
+            batch["labels"].fill_(IGNORE_INDEX)
+        yield pin(batch) if pin_memory else batch
+
+
+def check_same_order(resumed: OrderSettings, current: OrderSettings) -> None:
+    """Check that a run that resumes in the middle of an epoch makes the same batches of the rows.
+
+    Raises:
+        UserError: An option that decides the batches has changed.
+    """
+    options = {
+        "batch_size": "data.batch_size × processes",
+        "max_tokens": "data.max_tokens_per_batch × processes",
+        "seed": "seed_everything",
+        "buffer_size": "data.buffer_size",
+    }
+    for name, option in options.items():
+        then, now = resumed.get(name, "null"), current.get(name, "null")
+        if then != now:
+            raise UserError(
+                f"the checkpoint is from the middle of an epoch with {option} {then}, "
+                f"this run has {now}; keep it, or resume from the end of an epoch"
+            )
 
 
 def evaluation_loader(

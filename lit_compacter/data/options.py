@@ -83,6 +83,13 @@ class DataOptions(InputOptions):
     num_proc: PositiveInt | None = None  # type: ignore[valid-type]
     """Processes that tokenize the rows. Default: one, in which the tokenizer uses all cores by threads."""
 
+    streaming: bool = False
+    """Read the training rows as a stream while training, without a copy of them on the disk. The run needs
+    trainer.max_steps, and the rows are read again from the start if they end before that."""
+
+    buffer_size: PositiveInt = 10_000  # type: ignore[valid-type]
+    """Rows of a stream that are shuffled and grouped by length together."""
+
     train_file: str | None = None
     """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""
 

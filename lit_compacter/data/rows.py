@@ -97,7 +97,7 @@ def load_rows(source: Source, task: PairMaker, add_task_name: bool, cache_dir: s
     key = hashlib.sha256(json.dumps([_code_digest(), Hasher.hash(task), add_task_name, source.split, files]).encode())
     path = cache_folder(cache_dir) / f"rows-{key.hexdigest()}.arrow"
     if not path.exists():
-        records = _records(source.rows, task, add_task_name)
+        records = make_pairs(source.rows, task, add_task_name)
         if not is_writable(path.parent):
             buffer = pa.BufferOutputStream()
             _write(buffer, records, source.split)
@@ -109,7 +109,8 @@ def load_rows(source: Source, task: PairMaker, add_task_name: bool, cache_dir: s
     return Rows(table, key.hexdigest(), np.arange(len(table)))
 
 
-def _records(rows: Iterable[Row], task: PairMaker, add_task_name: bool) -> Iterator[dict[str, Any]]:
+def make_pairs(rows: Iterable[Row], task: PairMaker, add_task_name: bool) -> Iterator[dict[str, Any]]:
+    """Make a pair of texts of each row: its values for `COLUMNS`."""
     groups: dict[Any, int] = {}
     for row in rows:
         group = None if row.group is None else groups.setdefault(row.group, len(groups))

@@ -3,13 +3,22 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 GOLDEN_RATIO = (3 - 5**0.5) / 2  # below 1/2; its multiples, modulo 1, are the most evenly spread
 JITTER = 0.02  # relative; lets the composition of batches change from epoch to epoch for up to 1 % more padding
+
+
+class OrderSettings(TypedDict):
+    """What the order of training batches depends on, besides the rows and the epoch."""
+
+    seed: int
+    batch_size: int  # of all processes together
+    max_tokens: NotRequired[str]  # of each process × processes; there is none without data.max_tokens_per_batch
+    buffer_size: NotRequired[int]  # of a stream
 
 
 class LengthGroupedBatchSampler:
@@ -50,6 +59,14 @@ class LengthGroupedBatchSampler:
         self.epoch = 0
         longest = np.sort(self.lengths) * (1 + JITTER) // (1 - JITTER)  # that the jitter can move to each place
         self._starts = _starts(longest.clip(max=self.lengths.max()), batch_size, max_tokens, world_size)
+
+    @property
+    def settings(self) -> OrderSettings:
+        """What a resumed run must keep in the middle of an epoch."""
+        settings: OrderSettings = {"seed": self.seed, "batch_size": self.batch_size}
+        if self.max_tokens is not None:
+            settings["max_tokens"] = f"{self.max_tokens} × {self.world_size}"
+        return settings
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,14 @@ def tokenize_rows(
             keep_in_memory=not on_disk,
             desc=f"tokenizing {encoder.split}",
         )
+
+
+def encode_rows(rows: Sequence[Mapping[str, Any]], encoder: Encoder, first_row: int) -> "datasets.Dataset":
+    """Make the examples of rows in memory, of which the first has the number `first_row`."""
+    import datasets
+
+    columns = {name: [row[name] for row in rows] for name in ROW_COLUMNS}
+    return datasets.Dataset.from_dict(encoder(columns, range(first_row, first_row + len(rows))))
 
 
 @contextlib.contextmanager

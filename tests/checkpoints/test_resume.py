@@ -53,6 +53,8 @@ VALIDATIONS = ["--trainer.val_check_interval=0.375", f"--trainer.callbacks+={EAR
 ACCUMULATION = ["--trainer.accumulate_grad_batches=3", "--data.batch_size=16"]
 PROCESSES = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=16"]
 SHARDED = ["--trainer.devices=2", "--trainer.strategy=sharded", "--data.batch_size=16"]
+STREAM = ["--data.streaming=true", "--data.buffer_size=100", "--trainer.limit_train_batches=1.0"]
+STREAM += [f"--trainer.max_steps={8 * EPOCHS}"]
 BFLOAT16 = "--model.backbone_dtype=bfloat16"
 MIDDLE = [
     pytest.param([], id="plain", marks=pytest.mark.soak),
@@ -63,6 +65,8 @@ MIDDLE = [
     pytest.param([BFLOAT16], id="bfloat16", marks=pytest.mark.soak),
     pytest.param([BFLOAT16, *ACCUMULATION, *SHARDED], id="bfloat16, sharded", marks=pytest.mark.soak),
     pytest.param([*PROCESSES, "--data.max_tokens_per_batch=500"], id="tokens", marks=pytest.mark.soak),
+    pytest.param(STREAM, id="stream", marks=pytest.mark.soak),
+    pytest.param([*STREAM, *ACCUMULATION, *PROCESSES], id="stream, two processes", marks=pytest.mark.soak),
     *(
         pytest.param(
             [f"--model.quantization={quantization}", *VALIDATIONS],
