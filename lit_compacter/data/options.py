@@ -91,7 +91,8 @@ class DataOptions(InputOptions):
     """Rows of a stream that are shuffled and grouped by length together."""
 
     train_file: str | None = None
-    """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet."""
+    """Task text2text: training rows, as .csv, .tsv, .jsonl or .parquet; a path, or a URL that fsspec reads, such as
+    hf://datasets/me/rows/train.jsonl."""
 
     validation_file: str | None = None
     """Task text2text: validation rows, which select the best checkpoint."""

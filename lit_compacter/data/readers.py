@@ -4,16 +4,16 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from lit_compacter.data.files import File, reading
 from lit_compacter.errors import UserError, first_duplicate, first_line
 
 RawRow: TypeAlias = dict[str, Any]  # a row as the file has it
 NumberedRows: TypeAlias = Iterator[tuple[int, RawRow]]
 
 
-def read_rows(path: Path, **table: Any) -> NumberedRows:
+def read_rows(path: File, **table: Any) -> NumberedRows:
     """The rows of a .csv, .tsv, .jsonl or .parquet file.
 
     Args:
@@ -30,15 +30,11 @@ def read_rows(path: Path, **table: Any) -> NumberedRows:
     """
     if path.suffix not in READERS:
         raise UserError(f"{path} is of an unknown type; expected one of {', '.join(READERS)}")
-    try:
+    with reading(path):
         yield from READERS[path.suffix](path, **table)
-    except FileNotFoundError as error:
-        raise UserError(f"no file {path.absolute()}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: File) -> Iterator[str]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -50,7 +46,7 @@ def _lines(path: Path) -> Iterator[str]:
                 ) from error
 
 
-def _read_csv(path: Path, **table: Any) -> NumberedRows:
+def _read_csv(path: File, **table: Any) -> NumberedRows:
     csv.field_size_limit(sys.maxsize)
     lines = csv.reader(_lines(path), strict=True)
     try:
@@ -61,7 +57,7 @@ def _read_csv(path: Path, **table: Any) -> NumberedRows:
         raise UserError(f"{path}:{lines.line_num}: {error}") from error
 
 
-def _read_tsv(path: Path, **table: Any) -> NumberedRows:
+def _read_tsv(path: File, **table: Any) -> NumberedRows:
     lines = (line.rstrip("\r\n") for line in _lines(path))
     yield from _rows(
         ((number, line.split("\t") if line else []) for number, line in enumerate(lines, 1)), path, **table
@@ -70,7 +66,7 @@ def _read_tsv(path: Path, **table: Any) -> NumberedRows:
 
 def _rows(
     lines: Iterator[tuple[int, list[str]]],
-    path: Path,
+    path: File,
     hint: str = "",
     header: Sequence[str] = (),
     drop_short: bool = False,
@@ -87,7 +83,7 @@ def _rows(
             raise UserError(f"{path}:{number}: expected {len(names)} columns, found {len(values)}{hint}")
 
 
-def _read_jsonl(path: Path) -> NumberedRows:
+def _read_jsonl(path: File) -> NumberedRows:
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
@@ -112,12 +108,13 @@ def _to_null(constant: str) -> None:
     """Read NaN and the infinities, which Python writes and JSON does not have, as null."""
 
 
-def _read_parquet(path: Path) -> NumberedRows:
+def _read_parquet(path: File) -> NumberedRows:
     import pyarrow.parquet  # slow to import, and no other file needs it
 
     try:
-        batches = pyarrow.parquet.ParquetFile(path).iter_batches()
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+        with path.open("rb") as file:
+            batches = pyarrow.parquet.ParquetFile(file).iter_batches()
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
     except pyarrow.ArrowException as error:
         raise UserError(f"{path} is not a parquet file: {first_line(error)}") from error
 

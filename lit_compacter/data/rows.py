@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from huggingface_hub.utils import tqdm
 
+from lit_compacter.data.files import File, reading
 from lit_compacter.data.sources import Row, Source
 from lit_compacter.errors import DISK_FULL
 from lit_compacter.utils.atomic import atomic_write
@@ -132,8 +133,8 @@ def _write(sink: "IO[bytes] | pa.NativeFile", records: Iterator[dict[str, Any]],
             progress.update(len(batch))
 
 
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
+def _file_digest(path: File) -> str:
+    with reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

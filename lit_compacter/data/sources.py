@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from lit_compacter.data.files import File, find_file
 from lit_compacter.data.readers import NumberedRows, RawRow, read_rows
 from lit_compacter.errors import UserError
 from lit_compacter.hub.repository import Repository, damaged_cache_advice, find_repository
@@ -74,18 +75,18 @@ class Files:
     drop_short: bool = False
     unfold: Callable[[RawRow], Iterable[RawRow]] | None = None
 
-    def path(self, data_dir: Path, split: str) -> Path:
+    def path(self, data_dir: Path, split: str) -> File:
         """The file of an official split. Raises UserError if it is not given or does not exist."""
         name = self.names[split]
         if name is None:
             raise UserError(f"no {split} rows are given: name their file with --data.{split}_file")
-        path = data_dir / self.folder / name
-        if not path.exists():
+        path = find_file(name, data_dir / self.folder)
+        if isinstance(path, Path) and not path.exists():
             hint = f"; --data.data_dir must be the folder that holds the benchmark's own {self.folder}/"
             raise UserError(f"no file {path.absolute()}{hint if self.folder else ''}")
         return path
 
-    def read(self, path: Path, split: str) -> NumberedRows:
+    def read(self, path: File, split: str) -> NumberedRows:
         """The file's rows in the hub's form."""
         table: dict[str, Any] = {"header": self.header[split]} if split in self.header else {}
         for line, raw in read_rows(path, **table | ({"drop_short": True} if self.drop_short else {})):
@@ -120,7 +121,7 @@ class Source:
     """
 
     split: str
-    files: tuple[Path, ...]
+    files: tuple[File, ...]
     rows: Iterator[Row]
 
 
@@ -130,7 +131,7 @@ def from_files(task: RowParser, split: str, data_dir: Path) -> Source:
     return Source(split, (path,), _labelled(task, task.files.read(path, split), split, path, task.idx))
 
 
-def from_file(task: RowParser, path: Path) -> Source:
+def from_file(task: RowParser, path: File) -> Source:
     """Rows with the hub's columns from any file, numbered from 0. Other columns are ignored."""
     return Source(path.name, (path,), _labelled(task, read_rows(path), "test", path))
 
@@ -191,7 +192,7 @@ def _hub_rows(task: RowParser, files: Iterable[Path], folder: Path, unlabeled: b
 
 
 def _labelled(
-    task: RowParser, raws: NumberedRows, split: str, where: Path | str, idx_column: str | None = None
+    task: RowParser, raws: NumberedRows, split: str, where: File | str, idx_column: str | None = None
 ) -> Iterator[Row]:
     empty = True
     for number, (line, raw) in enumerate(raws):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_compacter.data.files import find_file
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.rows import Rows, load_rows, make_pairs
 from lit_compacter.data.sources import HubConfiguration, Source, from_file, from_files, from_hub
@@ -63,7 +64,7 @@ class TaskRows:
     def to_predict(self) -> dict[str, Rows]:
         """Official split, or the user's file → its rows."""
         if self.options.predict_file is not None:
-            path = Path(self.options.predict_file)
+            path = find_file(self.options.predict_file)
             return {path.name: self._load_source(from_file(self.task, path))}
         return {name: self._load(name) for name in self.task.leaderboard or ("test",)}
 

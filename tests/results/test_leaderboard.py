@@ -117,7 +117,8 @@ def test_real_test_sets_come_out_in_official_order(task: str, tmp_path: Path, mo
     data.setup("predict")
     records = [record(idx, "0", task) for idx in data.data["predict"]["idx"]]
     (content,) = written(tmp_path, task, records).values()
-    lines, official = content.splitlines(), data.task.files.path(data_dir, "test").read_text("utf-8-sig").splitlines()
+    path = data_dir / data.task.files.folder / str(data.task.files.names["test"])
+    lines, official = content.splitlines(), path.read_text("utf-8-sig").splitlines()
     if task in ("rte", "mrpc", "cola"):
         assert [line.split("\t")[0] for line in lines] == [line.split("\t")[0] for line in official]
         return

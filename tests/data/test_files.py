@@ -1,0 +1,55 @@
+"""Rows from elsewhere, by a file system of fsspec that holds files in memory."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from lit_compacter.data.files import RemoteFile, find_file
+from lit_compacter.data.readers import read_rows
+from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.errors import UserError
+from tests.conftest import TINY
+from tests.data.test_streaming import make_trainer
+
+ROWS = [{"text": f"row {i}", "label": ["no", "yes"][i % 2]} for i in range(40)]
+
+
+@pytest.fixture(autouse=True)
+def _memory() -> Iterator[None]:
+    with fsspec.open("memory://rows/train.jsonl", "w") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in ROWS))
+    yield
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_names() -> None:
+    file = find_file("https://host/a/b.csv?x=1.2", Path("data"))
+    assert isinstance(file, RemoteFile) and (file.name, file.suffix) == ("b.csv", ".csv")
+    assert find_file("b.csv", Path("data")) == Path("data/b.csv") and find_file("b.csv") == Path("b.csv")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("memory://rows/absent.jsonl", "no file memory://rows/absent.jsonl"),
+        ("nowhere://rows/train.jsonl", "cannot open nowhere://rows/train.jsonl: Protocol not known"),
+    ],
+)
+def test_what_cannot_be_read(url: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list(read_rows(RemoteFile(url)))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_training_rows(streaming: bool, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"source": "{text}", "target": "label", "labels": ["no", "yes"], "batch_size": 8}
+    options |= {"train_file": "memory://rows/train.jsonl", "model_name": str(TINY), "cache_dir": str(tmp_path)}
+    data = GlueDataModule(task="text2text", streaming=streaming, **options)
+    data.trainer = make_trainer(tmp_path, max_steps=5)
+    data.prepare_split("train")
+    batches = [batch for batch, _ in zip(data.train_dataloader(), range(5), strict=False)]
+    assert sorted(text for batch in batches for text in batch["source"]) == sorted(row["text"] for row in ROWS)
