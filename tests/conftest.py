@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +75,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if outcomes:
         identical = sum(outcome == "passed" for outcome, _ in outcomes)
         terminalreporter.write_line(f"{identical} of {len(outcomes)} killed and resumed runs ended bit-identical")
+
+
+@pytest.fixture
+def standin(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The address of a hub that takes uploads, and the folder that it holds."""
+    script, root = shared("tools", "hub_standin.py"), tmp_path / "hub"
+    for kind in ("models", "datasets"):
+        (root / kind).mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, str(script), "--root", str(root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), root
+    finally:
+        process.kill()

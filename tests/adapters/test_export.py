@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from lit_compacter.adapters.folder import read_adapter
 from lit_compacter.cli.main import main
 from lit_compacter.results.run_dir import METRICS
 from tests.command_line import command, error, run_cli
-from tests.conftest import DEMO, ROOT, TINY, shared
+from tests.conftest import DEMO, ROOT, TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
 
@@ -149,19 +148,6 @@ def test_mistakes(trained: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "PEFT has no Compacter" in error(capsys, "export", output, f"--ckpt_path={first}", "--format=peft")
     assert "did you mean 'run_name'?" in error(capsys, "export", output, "--run_nam=x")
     assert run_cli("export", "--help").stdout.count("--push_to_hub ORG/NAME")
-
-
-@pytest.fixture
-def standin(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a hub that takes uploads, and the folder that it holds."""
-    script, root = shared("tools", "hub_standin.py"), tmp_path / "hub"
-    (root / "models").mkdir(parents=True)
-    process = subprocess.Popen([sys.executable, str(script), "--root", str(root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip(), root
-    finally:
-        process.kill()
 
 
 @pytest.mark.soak

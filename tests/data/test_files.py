@@ -1,6 +1,7 @@
 """Rows from elsewhere, by a file system of fsspec that holds files in memory."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import fsspec
 import pytest
 
+from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.data.files import RemoteFile, find_file
 from lit_compacter.data.readers import read_rows
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.errors import UserError
+from tests.command_line import run_cli
 from tests.conftest import TINY
 from tests.data.test_streaming import make_trainer
 
@@ -53,3 +56,24 @@ def test_training_rows(streaming: bool, tmp_path: Path) -> None:
     data.prepare_split("train")
     batches = [batch for batch, _ in zip(data.train_dataloader(), range(5), strict=False)]
     assert sorted(text for batch in batches for text in batch["source"]) == sorted(row["text"] for row in ROWS)
+
+
+@pytest.mark.soak
+def test_a_stream_from_the_hub(tmp_path: Path, standin: tuple[str, Path]) -> None:
+    url, root = standin
+    (root / "datasets/me/rows").mkdir(parents=True)
+    (root / "datasets/me/rows/README.md").write_text("# Rows\n")
+    rows = "".join(json.dumps(row) + "\n" for row in ROWS)
+    for path in (root / "datasets/me/rows/train.jsonl", tmp_path / "validation.jsonl"):
+        path.write_text(rows)
+    data = {"train_file": "hf://datasets/me/rows/train.jsonl", "validation_file": tmp_path / "validation.jsonl"}
+    data |= {"task": "text2text", "source": "{text}", "target": "label", "labels": '["no", "yes"]', "streaming": "true"}
+    options = [f"--data.{name}={value}" for name, value in (data | {"cache_dir": tmp_path / "cache"}).items()]
+    options += ["--trainer.max_steps=3", f"--trainer.default_root_dir={tmp_path}", "--run_name=run"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    env = ours | {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home")}
+    done = run_cli("fit", "--config=demo.yaml", "--data.data_dir=null", *options, env=env)
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(tmp_path / "run/checkpoints/last.ckpt")["global_step"] == 3
+    kinds = [path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()]
+    assert sorted(kinds) == ["rows", "tokens"], "of the validation rows alone"
