@@ -1,8 +1,9 @@
 """Memory and seconds of `fit` against the number of training rows, and the speed of tokenization.
 
-`python -m benchmarks.rows --rows 100000 400000 --out DIR` writes files of short rows, and trains one step on each, first
-with an empty cache, then from the cache. Memory is that of all processes of the command together: what is theirs alone
-(anonymous), and with the pages of files that they have mapped, which the kernel takes back when memory is short.
+`python -m benchmarks.rows --rows 100000 400000 --out DIR` writes files of short rows and trains one step on each: first
+with an empty cache, then from the cache. Memory is that of all processes of the command together, counted once where
+they share it: their own (anonymous), and with the pages of files that they have mapped, which the kernel takes back
+when memory is short.
 """
 
 import argparse

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import checkpoint, epoch, evaluate, growth, padding, report, train_step
+from benchmarks import checkpoint, epoch, evaluate, growth, padding, report, rows, train_step
 from benchmarks.compare import Contestant, Result, choose, compete
 from benchmarks.workers import serve
 from benchmarks.workers.data import tokenized_rows, write_rows
@@ -167,3 +167,13 @@ def test_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(checkpoint, monkeypatch, "--size=tiny", "--methods", "compacter", "full", f"--out={tmp_path}")
     found = json.loads((tmp_path / "checkpoint.json").read_text())["methods"]
     assert found["full"]["over_ideal"] < 1.1 and found["compacter"]["bytes"] > 12 * found["compacter"]["trained"]
+
+
+@pytest.mark.soak
+def test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--rows", "300", "3000", "--num_proc=2", "--rounds=1", f"--folder={tmp_path / 'rows'}"]
+    run(rows, monkeypatch, *options, f"--out={tmp_path / 'out'}")
+    found = json.loads((tmp_path / "out/rows.json").read_text())
+    assert list(found["rows"]) == ["300", "3000"] and (tmp_path / "out/rows.png").exists()
+    for starts in found["rows"].values():
+        assert all(100 < peaks["anonymous_mb"] < peaks["with_files_mb"] for peaks in starts.values())
