@@ -3,7 +3,8 @@
 The top level of metrics.json holds the results of the run itself: those of `fit`, where `val/…` are of the last epoch,
 and those of `test` and `predict` on the run's own task and data with its best.ckpt, or last.ckpt if it has none. Any
 other result is an entry of `evaluations`, with its verb, task, split, data, checkpoint and date. Results of different
-evaluations never replace each other. logs/results.jsonl has one line per result, in chronological order.
+evaluations never replace each other. logs/results.jsonl has one line per result, in chronological order, which says
+whether it is of the run itself.
 
 `test` and `validate` also keep the outcome of each example, beside it: test_predictions.jsonl for the run itself, and a
 numbered file, which its entry names, for any other evaluation.
@@ -28,6 +29,7 @@ EVALUATIONS = "evaluations"
 BEST_SCORE, TEST_SCORE = "val/best_score", "test/score"  # of metrics.json
 RESOURCES = "resources"  # what the fit took (resources.py)
 PREDICTIONS = "predictions"  # the file with the outcome of each example
+IS_OWN = "is_own"  # whether a result is of the run itself
 SPLITS = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
 LIMITS = {"validation": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
 
@@ -111,8 +113,15 @@ def record_result(
             others = [*(other for other in others if other not in same), entry]
         with atomic_write(run_dir / METRICS) as temporary:
             temporary.write_text(json.dumps(known | ({EVALUATIONS: others} if others else {}), indent=2) + "\n")
-        append_record(run_dir / RESULTS, entry | of_fit)  # last: a study takes it as the sign that all is written
+        # Last: a study takes it as the sign that all is written.
+        append_record(run_dir / RESULTS, entry | of_fit | {IS_OWN: is_own})
     return is_own
+
+
+def own_results(run_dir: Path) -> dict[str, dict[str, Any]]:
+    """Verb → the last record of logs/results.jsonl that is a result of the run itself."""
+    records = read_records(run_dir / RESULTS)
+    return {record["verb"]: record for record in records if record.get(IS_OWN, True)}  # older records do not say it
 
 
 def _is_of_the_run(run_dir: Path, evaluation: Evaluation) -> bool:

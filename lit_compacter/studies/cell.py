@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
-from lit_compacter.results.run_dir import CONFIG, METRICS, RESULTS
-from lit_compacter.utils.jsonl import read_records
+from lit_compacter.results.metrics_file import own_results
+from lit_compacter.results.run_dir import CONFIG, METRICS
 
 CELLS = "cells"  # the folder of the run directories in that of the study
 PRUNED = "pruned"  # the folder of the marks of cells that were ended early
@@ -58,8 +58,8 @@ class Cell:
         return self.prune_mark(study).exists()
 
     def has_done(self, study: Path, verb: str) -> bool:
-        """Whether the results of `fit` or `test` are complete."""
-        return any(record["verb"] == verb for record in read_records(self.run_dir(study) / RESULTS))
+        """Whether the cell's own results of `fit` or `test` are complete. A user may have tested it on other data."""
+        return verb in own_results(self.run_dir(study))
 
     def metrics(self, study: Path) -> dict[str, float]:
         """Its results so far; none before `fit` has ended."""

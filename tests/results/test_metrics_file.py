@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lit_compacter.cli.main import main
+from lit_compacter.results.metrics_file import own_results
 from lit_compacter.utils.jsonl import append_record, read_records
 from tests.command_line import command
 from tests.conftest import TINY
@@ -47,6 +48,8 @@ def test_other_results_stand_under_a_key_of_their_own(trained: Path, tmp_path: P
     assert metrics(trained).keys() == {*own, "test/accuracy", "test/score", "test/invalid", "evaluations"}
     log = list(read_records(trained / "logs/results.jsonl"))
     assert [entry["verb"] for entry in log] == ["fit", "validate", "validate", "validate", "test", "test"]
+    assert [entry["is_own"] for entry in log] == [True, False, False, False, False, True]
+    assert own_results(trained).keys() == {"fit", "test"}
 
 
 def test_a_folder_without_a_fit(trained: Path, tmp_path: Path) -> None:

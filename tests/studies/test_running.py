@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.run_dir import LOCK
+from lit_compacter.results.run_dir import LOCK, RESULTS
 from lit_compacter.studies import job
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
@@ -22,7 +22,7 @@ from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.run import run_study
 from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
-from lit_compacter.utils.jsonl import read_records
+from lit_compacter.utils.jsonl import append_record, read_records
 from tests.conftest import ROOT
 
 FAKE = Path(__file__).with_name("fake_program.py")
@@ -62,6 +62,12 @@ def test_each_cell_is_trained_and_tested_once(num_jobs: int, tmp_path: Path) -> 
     records = list(read_records(folder.progress))
     assert sorted(record["cell"] for record in records) == ["seed=1", "seed=2", "seed=3"]
     assert {record["state"] for record in records} == {"finished"}
+
+
+def test_a_test_of_other_rows_by_hand_is_not_the_cells(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "study", Study(axes={"seed": [1]}).cells())
+    append_record(folder.cells[0].run_dir(folder.path) / RESULTS, {"verb": "test", "is_own": False})
+    assert calls(study(tmp_path / "study", axes={"seed": [1]})) == {"seed=1": ["fit", "test"]}
 
 
 def test_cells_at_a_time_share_the_cores_and_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
