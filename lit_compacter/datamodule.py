@@ -21,6 +21,7 @@ from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBat
 from lit_compacter.data.streaming import StreamLoader, StreamState, num_streamed_batches
 from lit_compacter.data.tokenization import Encoder, encode_rows, tokenize_rows
 from lit_compacter.data.vocabulary import check_labels, check_learnable, describe_losses
+from lit_compacter.errors import RunWarning
 from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.task_rows import TaskRows
@@ -217,11 +218,11 @@ class GlueDataModule(LightningDataModule):
         """Warn if a run resumes with other validation rows."""
         current = self.state_dict()
         if self.trainer and self.trainer.state.fn == "fit" and state.get("validation") != current.get("validation"):
-            warnings.warn(
+            told = (
                 "the validation rows have changed since the checkpoint: val/score before and after are computed on "
-                "different rows, and best.ckpt is chosen by both",
-                stacklevel=2,
+                "different rows, and best.ckpt is chosen by both"
             )
+            warnings.warn(RunWarning(told), stacklevel=2)
 
     # From rows to examples
 

@@ -1,4 +1,4 @@
-"""The exception that means "the user can fix this", and helpers for its messages."""
+"""What a user is told: errors that the user can fix, warnings that concern results, and helpers for their messages."""
 
 import difflib
 import errno
@@ -15,6 +15,19 @@ class UserError(ValueError):
     The message is one line: what was wrong, what was expected, what to do. `main.py` prints it without a traceback and
     exits with code 2 (`--debug` shows the traceback). Any other exception is a bug in this program.
     """
+
+
+class RunWarning(UserWarning):
+    """Something that readers of a run's results should know. It is kept with them; studies and reports repeat it.
+
+    Args:
+        summary: What is kept. Equal for runs that differ in nothing that it tells.
+        more: What is only printed: examples and advice.
+    """
+
+    def __init__(self, summary: str, more: str = "") -> None:
+        super().__init__(f"{summary}{more}")
+        self.summary = summary
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:

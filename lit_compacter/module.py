@@ -25,7 +25,7 @@ from lit_compacter.checkpoints.compatibility import check_compatible, set_optimi
 from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata
 from lit_compacter.compat import ignore_in_ddp
 from lit_compacter.data.collate import IGNORE_INDEX, Batch
-from lit_compacter.errors import UserError
+from lit_compacter.errors import RunWarning, UserError
 from lit_compacter.methods import Method, name_of
 from lit_compacter.model import build_model, check_quantization
 from lit_compacter.model_options import ModelOptions
@@ -114,7 +114,8 @@ class T5Module(LightningModule):
         if stage == "fit":
             self.majority_target = data.majority_target
         if str(self.trainer.precision).startswith("16"):
-            warnings.warn("T5 overflows in fp16: use --trainer.precision bf16-mixed or 32-true", stacklevel=2)
+            advice = ": use --trainer.precision bf16-mixed or 32-true"
+            warnings.warn(RunWarning("T5 overflows in fp16", advice), stacklevel=2)
 
     @property
     def _data(self) -> "GlueDataModule":
@@ -237,12 +238,11 @@ class T5Module(LightningModule):
         for name, value in values.items():
             self.log(f"{stage}/{name}", value, prog_bar=name == "score")
         if values["invalid"] == 1:
+            told = f"no output was an answer of task {self.task.name}, so every score counts wrong answers"
+            samples = f"; for example {self.metrics.describe_samples()}"
             early = ". Early in training this is normal; otherwise train longer or with a higher learning rate"
-            warnings.warn(
-                f"no output was an answer of task {self.task.name}, so every score counts wrong answers; for example "
-                f"{self.metrics.describe_samples()}{early if stage == 'val' else ''}",
-                stacklevel=2,
-            )
+            is_final = stage == "test"
+            warnings.warn(RunWarning(told, samples) if is_final else f"{told}{samples}{early}", stacklevel=2)
         self.metrics.reset()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lit_compacter.errors import UserError
+from lit_compacter.errors import RunWarning, UserError
 
 Share = restricted_number_type("Share", float, [(">=", 0), ("<", 1)])
 # Share comes first: jsonargparse writes a value as the first matching type of a union, and 0.06 as an int is 0.
@@ -75,9 +75,12 @@ def warn_if_too_long(warmup: int, steps: int, learning_rate: float) -> None:
         return
     reached = learning_rate * (steps - 1) / warmup
     warnings.warn(
-        f"the warm-up has {warmup:,} optimizer steps, and this run has {steps:,}: the learning rate only "
-        f"rises, to {reached:.3g} at the last step, and never reaches {learning_rate:g}. Use a share of the run, such "
-        "as --model.warmup_steps 0.06, or add --config recipes/small.yaml after the task's file",
+        RunWarning(
+            f"the warm-up has {warmup:,} optimizer steps, and this run has {steps:,}: the learning rate only rises, to "
+            f"{reached:.3g} at the last step, and never reaches {learning_rate:g}",
+            ". Use a share of the run, such as --model.warmup_steps 0.06, or add --config recipes/small.yaml after the "
+            "task's file",
+        ),
         stacklevel=3,
     )
 

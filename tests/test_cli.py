@@ -16,6 +16,7 @@ from lit_compacter.cli.main import main
 from lit_compacter.data.collate import Batch
 from lit_compacter.module import T5Module
 from lit_compacter.results.learning_curve import read_history
+from lit_compacter.results.metrics_file import read_warnings
 from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO, TINY, shared
 from tests.models import small_t5
@@ -199,8 +200,11 @@ def test_print_config_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_warm_up_longer_than_the_run_is_warned_of(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="the warm-up has 50 optimizer steps, and this run has 2: the learn"):
+    """And its results keep the fact, without the advice."""
+    with pytest.warns(UserWarning, match="the warm-up has 50 optimizer steps, and this run has 2: .* Use a share of"):
         main(command("fit", tmp_path))
+    (kept,) = read_warnings(only_folder(tmp_path))
+    assert kept.startswith("the warm-up has 50 optimizer steps") and kept.endswith("and never reaches 0.01")
 
 
 def test_batches_within_a_budget_of_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +262,11 @@ def test_a_dry_run_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_no_answer_yet_is_explained(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"no output was an answer of task rte.*'' \(expected '[01]'\), .*Early"):
-        main(command("fit", tmp_path, "--model.learning_rate=1e-9"))
+        main(command("fit", tmp_path, "--model.learning_rate=1e-9", "--run_name=run"))
+    assert not any("no output" in text for text in read_warnings(tmp_path / "run")), "in training this is normal"
+    with pytest.warns(UserWarning, match=r"no output was an answer of task rte.*'' \(expected '[01]'\)"):
+        main(command("test", tmp_path, "--run_name=run", "--ckpt_path=best"))
+    assert "no output was an answer of task rte, so every score counts wrong answers" in read_warnings(tmp_path / "run")
 
 
 @pytest.mark.parametrize("method", ["compacter", "lora", "full"])

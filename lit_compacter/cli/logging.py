@@ -6,11 +6,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from pytorch_lightning.utilities.warnings import PossibleUserWarning
 from transformers.utils import logging as transformers_logging
 
+from lit_compacter.errors import RunWarning
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.console import console
 
@@ -58,6 +60,23 @@ def configure_logging() -> Iterator[None]:
         if bars[0]:
             transformers_logging.enable_progress_bar()
         (enable_progress_bars if bars[1] else disable_progress_bars)()  # transformers enables them too
+
+
+@contextlib.contextmanager
+def collect_run_warnings() -> Iterator[list[str]]:
+    """Collect what the run's results should be read with. All warnings are shown as before."""
+    show, collected = warnings.showwarning, list[str]()
+
+    def collect(message: Warning | str, *where: Any) -> None:
+        if isinstance(message, RunWarning) and message.summary not in collected:
+            collected.append(message.summary)
+        show(message, *where)
+
+    warnings.showwarning = collect  # type: ignore[assignment]
+    try:
+        yield collected
+    finally:
+        warnings.showwarning = show
 
 
 def _configure_warnings() -> None:

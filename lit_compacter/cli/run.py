@@ -12,7 +12,7 @@ from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints
 from lit_compacter.cli.cli import CLI
 from lit_compacter.cli.loggers import end_runs
-from lit_compacter.cli.logging import configure_logging
+from lit_compacter.cli.logging import collect_run_warnings, configure_logging
 from lit_compacter.cli.request import Request, replaced_options
 from lit_compacter.cli.trainer import check_trainer_options, make_trainer
 from lit_compacter.errors import UserError
@@ -83,6 +83,6 @@ def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
         trainer = make_trainer(cli, run_dir, checkpoint)
         check_launch(trainer, cli.config.trainer.strategy)
-        with end_runs(trainer.loggers):
+        with end_runs(trainer.loggers), collect_run_warnings() as told:
             getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
-        return summarize_run(trainer, run_dir, verb, checkpoint)
+        return summarize_run(trainer, run_dir, verb, checkpoint, told)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lit_compacter.data.collate import COLUMNS, IGNORE_INDEX, Batch, collate, pin
 from lit_compacter.data.columns import digest
 from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBatchSampler, OrderSettings, num_batches
-from lit_compacter.errors import UserError
+from lit_compacter.errors import RunWarning, UserError
 
 if TYPE_CHECKING:
     import datasets
@@ -82,7 +82,7 @@ class ResumableLoader:
                 f"{changed}, which is from the middle of an epoch: some would be trained on twice and some never. Use "
                 "the original rows, a checkpoint from the end of an epoch, or another --run_name to start a new run"
             )
-        warnings.warn(f"{changed}; training continues with the current rows", stacklevel=2)
+        warnings.warn(RunWarning(changed, "; training continues with the current rows"), stacklevel=2)
 
     @cached_property
     def digest(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import BEST_SCORE, RESOURCES, TEST_SCORE
+from lit_compacter.results.metrics_file import BEST_SCORE, RESOURCES, TEST_SCORE, read_warnings
 from lit_compacter.results.run_dir import CONFIG, METRICS
 from lit_compacter.studies.cell import CELLS
 from lit_compacter.studies.folder import CELLS_FILE, CHOSEN, PROGRESS
@@ -33,6 +33,7 @@ class CellResult:
         seconds: How long it took, as the study has recorded it.
         metrics: The run's own results.
         resources: What its fit took, as metrics.json has it; empty if unknown.
+        warnings: What its results should be read with.
     """
 
     name: str
@@ -45,6 +46,7 @@ class CellResult:
     seconds: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ def _read_cell(
         seconds=last.get("seconds"),
         metrics=metrics,
         resources=resources,
+        warnings=read_warnings(folder),
     )
 
 

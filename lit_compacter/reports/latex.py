@@ -12,6 +12,7 @@ SPECIAL = {
     "~": r"\textasciitilde ",
     "^": r"\textasciicircum ",
     "±": r"$\pm$",
+    "×": r"$\times$",
     "³": "$^3$",
     "–": "--",
     MARK: r"$^\dagger$",

@@ -9,6 +9,7 @@ from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import Grid
 from lit_compacter.reports.tables import Table
 from lit_compacter.reports.titles import assignment, title_of
+from lit_compacter.studies.run_warnings import group_warnings
 from lit_compacter.studies.study import SEED, TASK
 
 MARK = "†"
@@ -66,6 +67,9 @@ def make_notes(
             if compared
             else f"No difference from {name} was tested: that takes the test_predictions.jsonl of both runs."
         )
+    counted = [cell for place in grid.planned for cell in grid.results.get(place, {}).values()]
+    warned = group_warnings([(cell.values, cell.warnings) for cell in counted])
+    told += [f"Warning of {line}." for line in warned]
     if missing:
         named = "; ".join(f"{m.what} ({m.reason})" for m in missing[:MAX_LISTED])
         more = f"; and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""

@@ -9,7 +9,7 @@ import yaml
 
 from lit_compacter.errors import UserError
 from lit_compacter.reports.cells import CellResult, State, StudyResults, Value, plain_values, read_metrics
-from lit_compacter.results.metrics_file import BEST_SCORE, TEST_SCORE
+from lit_compacter.results.metrics_file import BEST_SCORE, TEST_SCORE, read_warnings
 from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.studies.study import METHOD, SEED, TASK
 from lit_compacter.tasks import TASKS
@@ -143,7 +143,17 @@ def _differing(main: Sequence[Mapping[str, Value]], options: Sequence[Mapping[st
 def _make_cell(folder: Path, name: str, values: Mapping[str, Value]) -> CellResult:
     metrics, resources = read_metrics(folder)
     state: State = "finished" if TEST_SCORE in metrics else "validated" if BEST_SCORE in metrics else "started"
-    return CellResult(name, values, {}, _commands(folder), folder, state, metrics=metrics, resources=resources)
+    return CellResult(
+        name=name,
+        values=values,
+        search={},
+        commands=_commands(folder),
+        folder=folder,
+        state=state,
+        metrics=metrics,
+        resources=resources,
+        warnings=read_warnings(folder),
+    )
 
 
 def _commands(folder: Path) -> list[list[str]]:

@@ -4,7 +4,7 @@ The top level of metrics.json holds the results of the run itself: those of `fit
 and those of `test` and `predict` on the run's own task and data with its best.ckpt, or last.ckpt if it has none. Any
 other result is an entry of `evaluations`, with its verb, task, split, data, checkpoint and date. Results of different
 evaluations never replace each other. logs/results.jsonl has one line per result, in chronological order, which says
-whether it is of the run itself.
+whether it is of the run itself, and what it should be read with.
 
 `test` and `validate` also keep the outcome of each example, beside it: test_predictions.jsonl for the run itself, and a
 numbered file, which its entry names, for any other evaluation.
@@ -12,7 +12,7 @@ numbered file, which its entry names, for any other evaluation.
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
@@ -29,6 +29,7 @@ EVALUATIONS = "evaluations"
 BEST_SCORE, TEST_SCORE = "val/best_score", "test/score"  # of metrics.json
 RESOURCES = "resources"  # what the fit took (resources.py)
 PREDICTIONS = "predictions"  # the file with the outcome of each example
+WARNINGS = "warnings"  # what a result should be read with
 IS_OWN = "is_own"  # whether a result is of the run itself
 SPLITS = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
 LIMITS = {"validation": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
@@ -82,6 +83,7 @@ def record_result(
     metrics: dict[str, float],
     resources: Mapping[str, Any] | None = None,
     outcomes: Iterable[Mapping[str, Any]] | None = None,
+    told: Sequence[str] = (),
 ) -> bool:
     """Add a result to metrics.json, where it replaces an earlier one of the same evaluation, and to the log.
 
@@ -91,6 +93,7 @@ def record_result(
         metrics: Metric name → value.
         resources: What a fit took.
         outcomes: The records of `Outcomes`, of validate and test.
+        told: What the result should be read with: the summaries of the run's warnings.
 
     Returns:
         Whether it is a result of the run itself.
@@ -114,7 +117,7 @@ def record_result(
         with atomic_write(run_dir / METRICS) as temporary:
             temporary.write_text(json.dumps(known | ({EVALUATIONS: others} if others else {}), indent=2) + "\n")
         # Last: a study takes it as the sign that all is written.
-        append_record(run_dir / RESULTS, entry | of_fit | {IS_OWN: is_own})
+        append_record(run_dir / RESULTS, entry | of_fit | {IS_OWN: is_own, WARNINGS: list(told)})
     return is_own
 
 
@@ -122,6 +125,12 @@ def own_results(run_dir: Path) -> dict[str, dict[str, Any]]:
     """Verb → the last record of logs/results.jsonl that is a result of the run itself."""
     records = read_records(run_dir / RESULTS)
     return {record["verb"]: record for record in records if record.get(IS_OWN, True)}  # older records do not say it
+
+
+def read_warnings(run_dir: Path) -> list[str]:
+    """What the results of a run should be read with: the summaries of the warnings of its fit and test."""
+    own = own_results(run_dir).values()
+    return list(dict.fromkeys(text for record in own for text in record.get(WARNINGS, ())))
 
 
 def _is_of_the_run(run_dir: Path, evaluation: Evaluation) -> bool:

@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,9 @@ def _millions(count: int) -> str:
     return f"{count / 1e6:.0f} M" if count >= 1e7 else f"{count / 1e6:.2f} M"
 
 
-def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoint: str | None) -> dict[str, float]:
+def summarize_run(
+    trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoint: str | None, told: Sequence[str]
+) -> dict[str, float]:
     """Write metrics.json and the learning curve, and print where everything is.
 
     Args:
@@ -121,6 +123,7 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
         run_dir: The run directory; None for a dry run, which keeps nothing.
         verb: The verb that was run.
         checkpoint: The checkpoint that the run started from.
+        told: The summaries of its `RunWarning`s, which are kept with the results.
 
     Returns:
         The run's final metrics.
@@ -140,7 +143,8 @@ def summarize_run(trainer: Trainer, run_dir: RunDir | None, verb: str, checkpoin
         if command := _next_command(trainer, run_dir):
             console.print(command, soft_wrap=True)
     evaluation = describe_evaluation(trainer, verb, run_dir.path, checkpoint)
-    if not record_result(run_dir.path, evaluation, metrics, _resources(trainer), _outcomes(trainer, verb)):
+    extras = _resources(trainer), _outcomes(trainer, verb), told
+    if not record_result(run_dir.path, evaluation, metrics, *extras):
         console.print(f"for another task, data or checkpoint than the run's own: see {EVALUATIONS} in metrics.json")
     console.print(f"run folder: {run_dir.path}", soft_wrap=True)
     return metrics

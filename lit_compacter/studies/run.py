@@ -3,9 +3,12 @@
 import sys
 
 from lit_compacter.errors import UserError
+from lit_compacter.results.metrics_file import read_warnings
 from lit_compacter.runtime.signals import EXIT_RESUMABLE, Stopped
 from lit_compacter.studies.display import Display
 from lit_compacter.studies.engines import Engine
+from lit_compacter.studies.folder import VERBS, StudyFolder
+from lit_compacter.studies.run_warnings import group_warnings
 from lit_compacter.studies.search.base import Search
 from lit_compacter.utils.console import console
 
@@ -28,6 +31,8 @@ def run_study(search: Search, engine: Engine) -> None:
     except Stopped as stopped:
         stopped.message = f"{stopped.message}; {display.headline()}; the same command goes on"
         raise
+    for line in _warnings(folder):
+        console.print(f"warning: {line}", markup=False, soft_wrap=True, highlight=False)
     if failed := [f"{name}: {outcome.error}" for name, (_, outcome) in display.ended_cells.items() if outcome.error]:
         more = f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
         raise UserError(
@@ -39,3 +44,9 @@ def run_study(search: Search, engine: Engine) -> None:
         sys.exit(EXIT_RESUMABLE)
     if have_ended:
         console.print(f"{display.headline()}: {folder.path}", markup=False, soft_wrap=True)
+
+
+def _warnings(folder: StudyFolder) -> list[str]:
+    """The warnings of the cells that are trained, in one line each."""
+    trained = [cell for cell in folder.cells if cell.has_done(folder.path, VERBS[0])]
+    return group_warnings([(cell.values, read_warnings(cell.run_dir(folder.path))) for cell in trained])

@@ -10,7 +10,7 @@ from lit_compacter.data.files import find_file
 from lit_compacter.data.options import DataOptions
 from lit_compacter.data.rows import Rows, load_rows, make_pairs
 from lit_compacter.data.sources import HubConfiguration, Source, from_file, from_files, from_hub
-from lit_compacter.errors import UserError
+from lit_compacter.errors import RunWarning, UserError
 from lit_compacter.tasks.splits import SplitName, holdout_from_train, shuffled
 from lit_compacter.tasks.task import Task
 
@@ -55,9 +55,8 @@ class TaskRows:
             )
         if name == "train" and options.max_train_samples is not None:
             if options.max_train_samples > len(rows):
-                warnings.warn(
-                    f"data.max_train_samples is more than the {len(rows)} training rows there are", stacklevel=2
-                )
+                told = f"data.max_train_samples is more than the {len(rows)} training rows there are"
+                warnings.warn(RunWarning(told), stacklevel=2)
             rows = rows[shuffled(len(rows), options.data_seed)[: options.max_train_samples]]
         return rows
 

@@ -16,6 +16,7 @@ from lit_compacter.reports.notes import find_missing, make_notes
 from lit_compacter.reports.report import Report, write_report
 from lit_compacter.reports.tables import Table, make_tables
 from lit_compacter.reports.texts import as_csv, as_markdown
+from lit_compacter.utils.jsonl import append_record
 from tests.reports.factory import ERROR, cell_entry, make_run, make_study
 
 
@@ -92,6 +93,18 @@ def test_what_is_missing(tmp_path: Path) -> None:
     text = as_markdown([table], make_notes(grid, [table], None, 10, missing))
     assert "| Full fine-tuning | – |" in text and "(n = 2)" in text
     assert "- Missing: 4 not run, 1 failed. Full fine-tuning, RTE, seed 0 (not run); " in text
+
+
+def test_warnings_stand_below_the_tables(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0, 1], size=20)
+    for seed in (0, 1):
+        record = {"verb": "fit", "is_own": True, "warnings": ["the warm-up is too long"]}
+        append_record(folder / f"cells/compacter-rte-{seed}/logs/results.jsonl", record)
+    write_report(read_study(folder), folder / "report", "test/score", "none", 10)
+    told = "Warning of compacter × rte × seed 0, 1: the warm-up is too long."
+    assert f"- {told}\n" in (folder / "report/tables.md").read_text()
+    assert f"<li>{told}</li>" in (folder / "report/index.html").read_text()
+    assert told.replace("×", r"$\times$") in (folder / "report/tables.tex").read_text()
 
 
 def test_a_search(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def test_each_cell_is_trained_and_tested_once(num_jobs: int, tmp_path: Path) -> 
     assert {record["state"] for record in records} == {"finished"}
 
 
+def test_warnings_are_repeated_once_at_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # the second time, nothing is left to run
+        study(tmp_path / "study", {"seed=1": "warn", "seed=3": "warn"})
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+        assert lines == ["warning: seed 1, 3: too short"]
+
+
 def test_a_test_of_other_rows_by_hand_is_not_the_cells(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "study", Study(axes={"seed": [1]}).cells())
     append_record(folder.cells[0].run_dir(folder.path) / RESULTS, {"verb": "test", "is_own": False})
