@@ -23,7 +23,7 @@ class Entry:
         std: Sample standard deviation over seeds (ddof 1); None for one seed.
         count: Number of seeds.
         p_value: Of the difference from the baseline; None if it is not compared.
-        is_best: Whether no other of its column is better, as written.
+        is_best: Whether no other of its column is better, and some are worse, as written.
     """
 
     mean: float
@@ -130,7 +130,8 @@ def _entry(grid: Grid, fixed: Fixed, row: Value, column: Value, p_values: Mappin
 
 def _mark_best(column: Sequence[Entry | None], metric: str) -> list[Entry | None]:
     sign = -1 if metric.endswith("/invalid") else 1
-    best = max((sign * round(entry.mean, DECIMALS) for entry in column if entry), default=None)
+    written = {sign * round(entry.mean, DECIMALS) for entry in column if entry}
+    best = max(written) if len(written) > 1 else None
     return [entry and replace(entry, is_best=sign * round(entry.mean, DECIMALS) == best) for entry in column]
 
 

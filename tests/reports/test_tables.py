@@ -68,6 +68,16 @@ def test_another_metric(tmp_path: Path) -> None:
     assert best == [False, True], "the fewer the better"
 
 
+def test_none_of_equal_results_is_best(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0], size=20)
+    for path in (folder / "cells").glob("*/metrics.json"):
+        path.write_text(json.dumps({"test/score": 0.0}))
+    write_report(read_study(folder), folder / "report", "test/score", "none", 10)
+    assert "| 0.00 |" in (folder / "report/tables.md").read_text()
+    texts = {name: (folder / "report" / name).read_text() for name in ("tables.md", "tables.tex", "index.html")}
+    assert not [name for name, text in texts.items() for bold in ("**", "textbf", 'class="best"') if bold in text]
+
+
 def test_what_is_missing(tmp_path: Path) -> None:
     """The average takes all tasks; each place lacks its seeds; a cell that was not chosen in a search is no gap."""
     folder = make_study(
