@@ -192,8 +192,19 @@ def test_what_a_later_file_replaces_is_said(capsys: pytest.CaptureFixture[str], 
     assert replaced_options({"a.yaml": one, "b.yaml": other}) == told
     other = {"model.method": {"class_path": "Adapter", "init_args": {"reduction_factor": 8}}}
     assert replaced_options({"a.yaml": one, "b.yaml": other}) == [
-        "model.method Compacter of a.yaml (Adapter in b.yaml)"
+        "model.method Compacter of a.yaml (Adapter in b.yaml)",
+        "Compacter.phm_dim 4 of a.yaml (dropped by b.yaml)",
+        "Compacter.phm_rank 1 of a.yaml (dropped by b.yaml)",
     ]
+
+
+def test_what_a_later_files_method_drops_is_said() -> None:
+    """The same method, but its options are those of the later file, or its defaults."""
+    told = replaced_options(Request.read(["--config=demo.yaml", "--config=compacter", "--config=compacter"]).configs)
+    assert "Compacter.reduction_factor 8 of demo.yaml (dropped by methods/compacter.yaml)" in told
+    configs = {"a.yaml": {"model.method": {"class_path": "Adapter", "init_args": {"reduction_factor": 8}}}}
+    assert replaced_options(configs | {"b.yaml": {"data.batch_size": 8}}) == []
+    assert replaced_options(configs | {"b.yaml": {"model.method.reduction_factor": 16}}) == []
 
 
 def test_the_command_line_wins_wherever_it_stands() -> None:

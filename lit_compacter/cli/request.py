@@ -128,17 +128,26 @@ def class_options(given: Mapping[str, Any], option: str) -> dict[str, Any]:
 def replaced_options(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """`data.batch_size 16 of cb.yaml (100 in adapter.yaml)` for each option that a later config file replaces.
 
+    A file that names a method drops the options of an earlier file's, even if it names the same one.
+
     Args:
         configs: File → its options by dotted name, in the order given.
     """
     messages: dict[str, str] = {}
     values: dict[str, tuple[str, Any]] = {}
     for file, options in configs.items():
-        for name, value in _with_method_options(options).items():
+        own = _with_method_options(options)
+        dropped = []
+        if METHOD in own and METHOD in values:
+            dropped = [name for name in values if name.startswith(f"{values[METHOD][1]}.") and name not in own]
+        for name, value in own.items():
             earlier_file, earlier = values.get(name, (file, value))
             if earlier != value:
                 messages[name] = f"{name} {earlier} of {earlier_file} ({value} in {file})"
             values[name] = file, value
+        for name in dropped:
+            earlier_file, earlier = values.pop(name)
+            messages[name] = f"{name} {earlier} of {earlier_file} (dropped by {file})"
     return list(messages.values())
 
 
