@@ -178,6 +178,19 @@ def test_a_config_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
         find_config("same")
 
 
+def test_a_config_that_does_not_exist() -> None:
+    """A similar name is all that is said; else those in the same folder."""
+    with pytest.raises(UserError, match=r"^no config file 'methods/lorra.yaml'; did you mean 'lora'\?$"):
+        find_config("methods/lorra.yaml")
+    with pytest.raises(UserError, match=r"^no config file 'metods/lora.yaml'; did you mean 'methods/lora.yaml'\?$"):
+        find_config("metods/lora.yaml")
+    with pytest.raises(UserError, match=r"there are trainer/bf16.yaml, trainer/cpu.yaml, .*trainer/multi_node.yaml$"):
+        find_config("trainer/xxx.yaml")
+    with pytest.raises(UserError, match=r"there are ax.yaml, axb.yaml, ") as raised:
+        find_config("/nowhere/xxx.yaml")
+    assert ", methods, " in str(raised.value) and "lora" not in str(raised.value)
+
+
 def test_what_a_later_file_replaces_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text("data: {task: rte, batch_size: 8}\nmodel: {learning_rate: 0.001}\n")
     first = {"data.task": "rte", "data.batch_size": 8, "model.method": "Compacter"}

@@ -23,7 +23,7 @@ def find_config(given: str) -> str:
     """Find a config file by its path, or by its name in `configs/` or a subfolder, with or without `.yaml`.
 
     Raises:
-        UserError: There is no such file, or more than one; the message lists those that exist.
+        UserError: There is no such file (the message names a similar one, or those of its folder), or more than one.
     """
     for candidate in (Path(given), CONFIGS / given, CONFIGS / f"{given}.yaml"):
         if candidate.is_file():
@@ -34,9 +34,12 @@ def find_config(given: str) -> str:
         return str(CONFIGS / named[0])
     if named:
         raise UserError(f"there are several config files {given!r}: give one of {', '.join(named)}")
-    raise UserError(
-        f"no config file {given!r}; in {CONFIGS} there are {', '.join(existing)}{did_you_mean(given, existing)}"
-    )
+    siblings = [path for path in existing if Path(path).parent == Path(given).parent]
+    siblings = siblings or list(dict.fromkeys(path.partition("/")[0] for path in existing))  # files and folders
+    stems = {Path(path).stem: path for path in existing}
+    elsewhere = stems.get(stem := Path(given).stem)
+    meant = f"; did you mean {elsewhere!r}?" if elsewhere else did_you_mean(stem, stems)
+    raise UserError(f"no config file {given!r}{meant or f'; in {CONFIGS} there are ' + ', '.join(siblings)}")
 
 
 def display_name(path: str) -> str:

@@ -104,7 +104,7 @@ def _wrong_method(value: Any) -> str | None:
         return f"{METHOD} is {value}; expected the name of a method, or class_path: its name and init_args: its options"
     if name in METHODS or "." in class_path(value):
         return None
-    return f"unknown method {name!r}; the methods are {', '.join(METHODS)}{did_you_mean(name, METHODS)}"
+    return f"unknown method {name!r}{did_you_mean(name, METHODS)} (the methods are {', '.join(METHODS)})"
 
 
 def _unknown_option(given: str, offered: list[str]) -> str:

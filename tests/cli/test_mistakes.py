@@ -43,12 +43,13 @@ MISTAKES = {
         "trainer.callbacks: EarlyStopping has no option 'monitr'; did you mean 'monitor'?",
     ),
     "another sampler": (["--trainer.use_distributed_sampler=true"], "which divide the rows: set it to false"),
-    "unknown method": (["--model.method=Compactor"], "the methods are Adapter, BitFit"),
+    "unknown method": (["--model.method=Compactor"], "'Compactor'; did you mean 'Compacter'? (the methods are A"),
     "another method's option": (
         ["--config=methods/layer_norms.yaml", "--model.method.rank=2"],
         "LayerNorms has no option 'rank'; it is an option of LowRankAdapter",
     ),
     "missing config": (["--config=nosuch.yaml"], "no config file 'nosuch.yaml'; in "),
+    "a typo in a config's name": (["--config=lorra"], "error: no config file 'lorra'; did you mean 'lora'?"),
     "no data files": (["--data.data_dir=/nowhere"], "no file /nowhere/RTE/train.tsv"),
     "phm_dim does not divide": (["--model.method.phm_dim=5"], "phm_dim 5 does not divide both the model dimension 128"),
     "a method's option, before data is read": (
@@ -159,7 +160,7 @@ def test_mistakes_in_a_config_file(tmp_path: Path, capsys: pytest.CaptureFixture
         assert message in error(capsys, "fit", "--config=rte.yaml", f"--config={file}")
     file.write_text("data: [rte\n")
     assert f"error: {file}: " in error(capsys, "fit", f"--config={file}")
-    assert "methods/compacter.yaml, " in error(capsys, "fit", "--config=nosuch")
+    assert "demo.yaml, " in error(capsys, "fit", "--config=nosuch")
 
 
 def test_bad_rows_name_file_and_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

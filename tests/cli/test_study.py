@@ -81,8 +81,8 @@ def test_the_shipped_studies(name: str, preset: list[str], capsys: pytest.Captur
     ("args", "message"),
     [
         (["--axes={methods: [lora]}"], "unknown axis 'methods'; expected config, task, method, seed, variant or an"),
-        (["--axes={method: [lorra]}"], "cell method=lorra: no config file 'methods/lorra.yaml'"),
-        (["--axes={task: [ret]}"], "did you mean 'rte.yaml'?"),
+        (["--axes={method: [lorra]}"], "lorra: no config file 'methods/lorra.yaml'; did you mean 'lora'?"),
+        (["--axes={task: [ret]}"], "did you mean 'rte'?"),
         (["--axes={data.max_train_sample: [1]}"], "did you mean 'data.max_train_samples'?"),
         (["--axes={data.batch_size: [0]}"], "data.batch_size is 0; expected a whole number above 0"),
         (["--axes={}"], "the study has no axes"),
