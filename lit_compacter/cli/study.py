@@ -130,6 +130,12 @@ def parse(args: Sequence[str]) -> Namespace:
         content = merge(content, presets[given.preset] or {})
     content = {name: value for name, value in content.items() if value is not None}  # a section without options
     parser = make_parser()
+    known = list(parser.get_defaults().keys())  # of a Namespace, which gives them once
+    if unknown := next((name for name in content if name not in known), None):
+        sections = ", ".join(field.name for field in fields(Study))
+        raise UserError(
+            f"a study has no {unknown!r}{did_you_mean(unknown, [*known, PRESETS])} (it has {sections} and {PRESETS})"
+        )
     options: Namespace = parser.parse_args(rest, namespace=parser.parse_object(content, defaults=False))
     return options
 

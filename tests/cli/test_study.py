@@ -96,6 +96,13 @@ def test_mistakes(args: list[str], message: str, study: str, capsys: pytest.Capt
     assert message in error(capsys, "study", study, "--output=out", *args)
 
 
+@pytest.mark.parametrize(("name", "line"), [("axis", "did you mean 'axes'?"), ("preset_s", "did you mean 'presets'?")])
+def test_an_unknown_section(name: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.yaml").write_text(f"configs: [demo.yaml]\n{name}: {{}}\n")
+    message = error(capsys, "study", f"--config={tmp_path}/study.yaml", "--output=out")
+    assert message.startswith(f"error: a study has no '{name}'; {line} (it has configs, axes, exclude, overrides, ")
+
+
 def test_help_explains_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["study", "--help"])
