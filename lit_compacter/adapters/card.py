@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lit_compacter.adapters.config import LIBRARY, AdapterConfig
 from lit_compacter.methods import name_of
+from lit_compacter.utils.run_files import CURVE
 
-CURVE = "learning_curve.png"
 TEMPLATE = """---
 {metadata}
 ---

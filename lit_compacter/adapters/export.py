@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from lit_compacter.adapters.card import CURVE
 from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.adapters.exporters import write_adapterhub, write_peft
 from lit_compacter.adapters.folder import CARD, CONFIG, TENSORS, write_adapter
@@ -20,8 +19,8 @@ from lit_compacter.hub.diagnosis import diagnose
 from lit_compacter.methods import METHODS, FullFineTuning, name_of
 from lit_compacter.tasks import TASKS
 from lit_compacter.tasks.answers import Labels
+from lit_compacter.utils.run_files import BEST_SCORE, CURVE, METRICS, SCORE
 
-METRICS = "metrics.json"
 Format: TypeAlias = Literal["lit-compacter", "adapterhub", "peft"]
 WRITERS = {"adapterhub": write_adapterhub, "peft": write_peft}
 
@@ -86,10 +85,10 @@ def checkpoint_metrics(run_dir: Path, name: str) -> dict[str, float]:
     has_best = (run_dir / CHECKPOINTS / BEST).exists()
     tests = {key: value for key, value in values.items() if key.startswith("test/")}
     if name == BEST:
-        return tests | ({"val/score": values["val/best_score"]} if "val/best_score" in values else {})
+        return tests | ({SCORE: values[BEST_SCORE]} if BEST_SCORE in values else {})
     if name != LAST:
         return {}
-    last = {key: value for key, value in values.items() if key.startswith("val/") and key != "val/best_score"}
+    last = {key: value for key, value in values.items() if key.startswith("val/") and key != BEST_SCORE}
     return last | ({} if has_best else tests)
 
 

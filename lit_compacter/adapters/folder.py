@@ -10,12 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from lit_compacter.adapters.card import CURVE, model_card
+from lit_compacter.adapters.card import model_card
 from lit_compacter.adapters.config import AdapterConfig
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.hub.repository import find_repository
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
+from lit_compacter.utils.run_files import CURVE
 
 CONFIG, TENSORS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
 FILES = (TENSORS, "adapter.safetensors", "pytorch_adapter.bin", "adapter_model.bin")  # the last ones of other programs

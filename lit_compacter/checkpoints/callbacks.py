@@ -17,6 +17,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.runtime.signals import Stopped, set_stop_handler, stop_at_once
 from lit_compacter.utils.atomic import atomic_write, remove_unfinished
+from lit_compacter.utils.run_files import SCORE
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -33,7 +34,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(
             folder,
             filename=Path(BEST).stem,
-            monitor="val/score",
+            monitor=SCORE,
             mode="max",
             enable_version_counter=False,
             save_on_train_epoch_end=False if validates_by_batches else None,

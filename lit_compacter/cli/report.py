@@ -15,6 +15,7 @@ from lit_compacter.reports.report import write_report
 from lit_compacter.reports.runs import Method, read_runs
 from lit_compacter.runtime.command import command_name
 from lit_compacter.utils.console import console
+from lit_compacter.utils.run_files import TEST_SCORE
 
 FOLDER = "report"  # in the folder of a study
 EXAMPLE = f"{command_name()} report runs --output reports/first"
@@ -69,7 +70,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--metric",
         type=str,
-        default="test/score",
+        default=TEST_SCORE,
         help="The result in metrics.json to compare. test/score is the mean of the task's metrics.",
     )
     parser.add_argument(

@@ -7,9 +7,9 @@ import numpy as np
 from lit_compacter.reports.cells import CellResult, Value
 from lit_compacter.reports.grid import AVERAGE, Fixed, Grid, Place
 from lit_compacter.reports.resampling import Array, Resampler
-from lit_compacter.results.run_dir import OUTCOMES
 from lit_compacter.tasks.answer_metrics import INVALID_SHARE, SCORE, Outcomes
 from lit_compacter.utils.jsonl import read_records
+from lit_compacter.utils.run_files import OUTCOMES
 
 SEED = 0  # of the resamples
 CHUNK = 100  # resamples at once: 16 MB for 20,000 examples

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import BEST_SCORE, RESOURCES, TEST_SCORE, read_warnings
-from lit_compacter.results.run_dir import CONFIG, METRICS
+from lit_compacter.results.metrics_file import RESOURCES, read_warnings
 from lit_compacter.studies.cell import CELLS
 from lit_compacter.studies.folder import CELLS_FILE, CHOSEN, PROGRESS
 from lit_compacter.utils.jsonl import read_records
+from lit_compacter.utils.run_files import BEST_SCORE, CONFIG, METRICS, TEST_SCORE
 
 Value: TypeAlias = str | int | float | bool | None  # of an axis; a list is its JSON
 State = Literal["finished", "validated", "failed", "stopped", "pruned", "started", "not run"]

@@ -15,8 +15,9 @@ from lit_compacter.reports.labels import place_labels
 from lit_compacter.reports.style import INK, Drawing, add_legend, figure_style, look, make_panels, save
 from lit_compacter.reports.tables import Entry, Row, Table
 from lit_compacter.reports.titles import assignment, file_name, title_of
-from lit_compacter.results.learning_curve import SCORE, read_history
+from lit_compacter.results.learning_curve import read_history
 from lit_compacter.studies.study import TASK
+from lit_compacter.utils.run_files import SCORE
 
 LARGEST = 700  # points², the area of the circle for the most memory
 PLAIN = 60  # the area of all circles if a run's memory is unknown

@@ -18,10 +18,9 @@ from lit_compacter.reports.style import Drawing, inline
 from lit_compacter.reports.tables import Entry, Row, Table
 from lit_compacter.reports.texts import NOTHING, PARAMETERS, entry_texts, parameter_texts
 from lit_compacter.reports.titles import title_of
-from lit_compacter.results.metrics_file import BEST_SCORE
-from lit_compacter.results.run_dir import CONFIG
 from lit_compacter.runtime.command import command_name
 from lit_compacter.studies.study import METHOD, SEED, TASK
+from lit_compacter.utils.run_files import BEST_SCORE, CONFIG
 
 GB = 1024  # MB
 MEASURED = ("peak memory", "time")  # of each cell

@@ -9,10 +9,10 @@ import yaml
 
 from lit_compacter.errors import UserError
 from lit_compacter.reports.cells import CellResult, State, StudyResults, Value, plain_values, read_metrics
-from lit_compacter.results.metrics_file import BEST_SCORE, TEST_SCORE, read_warnings
-from lit_compacter.results.run_dir import CONFIG
+from lit_compacter.results.metrics_file import read_warnings
 from lit_compacter.studies.study import METHOD, SEED, TASK
 from lit_compacter.tasks import TASKS
+from lit_compacter.utils.run_files import BEST_SCORE, CONFIG, TEST_SCORE
 
 SECTIONS = ("data", "model", "trainer")
 # The task is an axis; the others are places, and decide nothing about the results.

@@ -7,12 +7,10 @@ from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-from lit_compacter.results.run_dir import CURVE, HISTORY
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.jsonl import append_record, read_records
-
-LOSS, SCORE = "train/loss", "val/score"
+from lit_compacter.utils.run_files import CURVE, HISTORY, LOSS, SCORE
 
 
 class History(Callback):

@@ -21,12 +21,12 @@ from pytorch_lightning import Trainer
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.data.options import DataOptions
-from lit_compacter.results.run_dir import METRICS, OUTCOMES, RESULTS, free_path, results_lock
+from lit_compacter.results.run_dir import free_path, results_lock
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.jsonl import append_record, read_records, write_records
+from lit_compacter.utils.run_files import METRICS, OUTCOMES, RESULTS
 
 EVALUATIONS = "evaluations"
-BEST_SCORE, TEST_SCORE = "val/best_score", "test/score"  # of metrics.json
 RESOURCES = "resources"  # what the fit took (resources.py)
 PREDICTIONS = "predictions"  # the file with the outcome of each example
 WARNINGS = "warnings"  # what a result should be read with

@@ -12,11 +12,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.module import T5Module
 from lit_compacter.results.leaderboard import write_leaderboard
-from lit_compacter.results.run_dir import PREDICTIONS, free_path, results_lock
+from lit_compacter.results.run_dir import free_path, results_lock
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.tasks.predictions import Prediction
 from lit_compacter.utils.console import console
 from lit_compacter.utils.jsonl import write_records
+from lit_compacter.utils.run_files import PREDICTIONS
 
 
 class BatchIndices(Callback):

@@ -32,15 +32,9 @@ from lit_compacter.errors import UserError
 from lit_compacter.runtime.launch import is_one_of_several
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.atomic import atomic_write
+from lit_compacter.utils.run_files import CONFIG, LOGS
 
-CONFIG = "config.yaml"
-METRICS = "metrics.json"
-CURVE = "learning_curve.png"
-PREDICTIONS = "predictions.jsonl"
-OUTCOMES = "{verb}_predictions.jsonl"
 PROFILE = "profile"
-LOGS = "logs"
-HISTORY, RESULTS = f"{LOGS}/history.jsonl", f"{LOGS}/results.jsonl"
 LOCK = ".lock"  # held while a run trains
 RESULTS_LOCK = ".results.lock"  # held while results are written
 RUN_NAME = "LIT_COMPACTER_RUN_NAME"  # passes the name that rank 0 chose to processes that Lightning launches

@@ -17,13 +17,14 @@ from lit_compacter.datamodule import GlueDataModule
 from lit_compacter.methods import name_of, plain_options
 from lit_compacter.module import LEARNING_RATE, T5Module
 from lit_compacter.results.learning_curve import draw_learning_curve
-from lit_compacter.results.metrics_file import BEST_SCORE, EVALUATIONS, describe_evaluation, record_result
+from lit_compacter.results.metrics_file import EVALUATIONS, describe_evaluation, record_result
 from lit_compacter.results.predictions import PredictionWriter
 from lit_compacter.results.resources import Resources, count_parameters
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.runtime.command import command_name
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.utils.console import console
+from lit_compacter.utils.run_files import BEST_SCORE
 
 
 class SaveConfig(Callback):

@@ -8,7 +8,7 @@ from typing import Any
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.results.metrics_file import own_results
-from lit_compacter.results.run_dir import CONFIG, METRICS
+from lit_compacter.utils.run_files import CONFIG, METRICS
 
 CELLS = "cells"  # the folder of the run directories in that of the study
 PRUNED = "pruned"  # the folder of the marks of cells that were ended early

@@ -14,13 +14,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lit_compacter.results.learning_curve import LOSS, SCORE, read_history
-from lit_compacter.results.metrics_file import TEST_SCORE
+from lit_compacter.results.learning_curve import read_history
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Outcome
 from lit_compacter.utils.console import console
 from lit_compacter.utils.jsonl import append_record
+from lit_compacter.utils.run_files import LOSS, SCORE, TEST_SCORE
 
 REFRESH_S = 2.0
 MAX_ENDED = 12  # rows of the table for cells that have ended

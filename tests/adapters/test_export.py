@@ -15,7 +15,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from lit_compacter import load_adapter, predict, use_adapters
 from lit_compacter.adapters.folder import read_adapter
 from lit_compacter.cli.main import main
-from lit_compacter.results.run_dir import METRICS
+from lit_compacter.utils.run_files import METRICS
 from tests.command_line import command, error, run_cli
 from tests.conftest import DEMO, ROOT, TINY
 

@@ -15,9 +15,9 @@ from filelock import FileLock
 
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
 from lit_compacter.utils.jsonl import append_record
+from lit_compacter.utils.run_files import CONFIG, METRICS, RESULTS
 
-# Of results/run_dir.py, whose imports take seconds.
-CONFIG, LOCK, METRICS, RESULTS = "config.yaml", ".lock", "metrics.json", "logs/results.jsonl"
+LOCK = ".lock"  # of results/run_dir.py, whose imports take seconds
 
 
 def main() -> None:

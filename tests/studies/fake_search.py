@@ -12,7 +12,6 @@ pytest.importorskip("optuna", reason="needs optuna: pip install 'lit-compacter[o
 
 import optuna
 
-from lit_compacter.results.run_dir import HISTORY, METRICS, RESULTS
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, Outcome
@@ -21,6 +20,7 @@ from lit_compacter.studies.search.grid import CRITERION
 from lit_compacter.studies.search.optuna_search import OptunaSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import append_record
+from lit_compacter.utils.run_files import HISTORY, METRICS, RESULTS
 
 LR, FACTOR = "model.learning_rate", "model.method.reduction_factor"
 SEARCH = {LR: {"low": 1e-4, "high": 1e-2, "log": True}, FACTOR: [8, 16, 32]}

@@ -21,12 +21,12 @@ import pytest
 import yaml
 
 from lit_compacter.cli.main import main
-from lit_compacter.results.run_dir import METRICS, RESULTS
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, run_job
 from lit_compacter.utils.jsonl import append_record
+from lit_compacter.utils.run_files import METRICS, RESULTS
 from tests.command_line import SLURM, error
 from tests.conftest import ROOT
 

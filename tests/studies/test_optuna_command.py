@@ -17,11 +17,11 @@ import optuna
 from lit_compacter.cli.study import main as study_main
 from lit_compacter.errors import UserError
 from lit_compacter.results.learning_curve import read_history
-from lit_compacter.results.run_dir import HISTORY
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.search.trials import OpenTrial
+from lit_compacter.utils.run_files import HISTORY
 from tests.conftest import ROOT
 from tests.studies.fake_search import FACTOR, LR, trials
 

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.run_dir import LOCK, RESULTS
+from lit_compacter.results.run_dir import LOCK
 from lit_compacter.studies import job
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
@@ -23,6 +23,7 @@ from lit_compacter.studies.run import run_study
 from lit_compacter.studies.search.grid import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import append_record, read_records
+from lit_compacter.utils.run_files import RESULTS
 from tests.conftest import ROOT
 
 FAKE = Path(__file__).with_name("fake_program.py")

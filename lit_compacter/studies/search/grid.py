@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import BEST_SCORE
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import VERBS, StudyFolder
 from lit_compacter.studies.job import Job
 from lit_compacter.studies.study import group_name
 from lit_compacter.utils.console import console
+from lit_compacter.utils.run_files import BEST_SCORE
 
 CRITERION = BEST_SCORE
 

@@ -9,13 +9,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lit_compacter.errors import UserError, first_line
-from lit_compacter.results.learning_curve import SCORE, read_history
+from lit_compacter.results.learning_curve import read_history
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.search.classes import make_pruner, make_sampler
 from lit_compacter.studies.search.grid import CRITERION, score
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.space import read_space
 from lit_compacter.studies.study import Study
+from lit_compacter.utils.run_files import SCORE
 
 SEEDS = "seeds"  # attribute of an optuna study: the names of its runs; a trial's value is their mean
 NEW_OUTPUT = "give a new --output"
