@@ -51,17 +51,9 @@ def rank_texts(
     attention_mask: Tensor,
     answers: Sequence[str],
 ) -> list[str]:
-    """The likeliest of L answers for each input: argmax_y Σ_t log p(y_t | y_<t, x).
+    """The likeliest of the L `answers` for each of the B inputs: argmax_y Σ_t log p(y_t | y_<t, x).
 
-    Args:
-        model: The model.
-        tokenizer: Its tokenizer.
-        input_ids: Inputs, (B, S).
-        attention_mask: 0 where padded, (B, S).
-        answers: The L answers.
-
-    Returns:
-        B of them.
+    The other arguments are those of `generate_texts`.
     """
     states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, S, d)
     losses = []
