@@ -28,7 +28,6 @@ class Grid:
         tables: What each table is for.
         rows: The values of `row_axis`.
         columns: The tasks.
-        seeds: The planned seeds.
         planned: Place → its cells.
         results: Place → seed → the cell with a result. Of a search's cells, only the one that was tested has one.
     """
@@ -38,7 +37,6 @@ class Grid:
     tables: Sequence[Fixed]
     rows: Sequence[Value]
     columns: Sequence[Value]
-    seeds: Sequence[Value]
     planned: Mapping[Place, Sequence[CellResult]]
     results: Mapping[Place, Mapping[Value, CellResult]]
 
@@ -49,6 +47,11 @@ class Grid:
     def scores(self, place: Place) -> dict[Value, float]:
         """Seed → the result in percent."""
         return {seed: 100 * cell.metrics[self.metric] for seed, cell in self.results.get(place, {}).items()}
+
+    def num_seeds(self, fixed: Fixed) -> int:
+        """The number of seeds that the entries of a table are planned with; the most, if they differ."""
+        of_table = [cells for place, cells in self.planned.items() if place[0] == fixed]
+        return max(len({cell.values.get(SEED) for cell in cells}) for cells in of_table)
 
     def missing(self, place: Place) -> list[CellResult]:
         """The cells of a place that have no result and no other cell in their stead, the first for each seed."""
@@ -92,7 +95,7 @@ def make_grid(study: StudyResults, metric: str) -> Grid:
     tables = _in_order({place[0] for place in planned}, study, fixed_axes)
     rows = study.values(row_axis) if row_axis else [SINGLE]
     columns = study.values(TASK) or [SINGLE]
-    return Grid(metric, row_axis, tables, rows, columns, study.values(SEED) or [None], planned, results)
+    return Grid(metric, row_axis, tables, rows, columns, planned, results)
 
 
 def _add(of_place: dict[Value, CellResult], cell: CellResult) -> None:

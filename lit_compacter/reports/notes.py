@@ -52,23 +52,25 @@ def make_notes(
     grid: Grid, tables: Sequence[Table], baseline: Value, num_resamples: int, missing: Sequence[Missing]
 ) -> list[str]:
     """The sentences below the tables, which depend on nothing but the results."""
-    entries = [entry for table in tables for row in table.rows for entry in row.entries if entry]
-    seeds = f"mean ± sample standard deviation over {len(grid.seeds)} seeds" if len(grid.seeds) > 1 else "of one seed"
+    counted = [(entry, table.count) for table in tables for row in table.rows for entry in row.entries if entry]
+    counts = sorted({table.count for table in tables})
+    over = f"mean ± sample standard deviation over {' or '.join(map(str, counts))} seeds"
+    seeds = over if counts[-1] > 1 else "of one seed"
     metric = f"{grid.metric}, the mean of the task's metrics," if grid.metric.endswith("score") else grid.metric
     told = [f"{metric} in percent; {seeds}. The best of each column is in bold."]
-    if any(entry.count != len(grid.seeds) for entry in entries):
+    if any(entry.count != count for entry, count in counted):
         told.append("n is the number of seeds where it differs.")
     if baseline is not None:
         name = grid.row_title(baseline)
-        compared = sum(entry.p_value is not None for entry in entries)
+        compared = sum(entry.p_value is not None for entry, _ in counted)
         told.append(
             f"{MARK} differs from {name}: p < {LEVEL} in a paired bootstrap over the test examples, {num_resamples:,} "
             "resamples, two-sided, not corrected for the number of comparisons."
             if compared
             else f"No difference from {name} was tested: that takes the test_predictions.jsonl of both runs."
         )
-    counted = [cell for place in grid.planned for cell in grid.results.get(place, {}).values()]
-    warned = group_warnings([(cell.values, cell.warnings) for cell in counted])
+    with_result = [cell for place in grid.planned for cell in grid.results.get(place, {}).values()]
+    warned = group_warnings([(cell.values, cell.warnings) for cell in with_result])
     told += [f"Warning of {line}." for line in warned]
     if missing:
         named = "; ".join(f"{m.what} ({m.reason})" for m in missing[:MAX_LISTED])

@@ -110,7 +110,7 @@ def _make_table(grid: Grid, fixed: Fixed, p_values: Mapping[Place, float]) -> Ta
     for row, of_row in zip(grid.rows, zip(*by_column, strict=True), strict=True):
         cells = [cell for column in grid.columns for cell in grid.planned.get((fixed, row, column), ())]
         rows.append(Row(row, grid.row_title(row), of_row, *_parameters(cells)))
-    return Table(fixed, columns, titles, rows, len(grid.seeds))
+    return Table(fixed, columns, titles, rows, grid.num_seeds(fixed))
 
 
 def _entry(grid: Grid, fixed: Fixed, row: Value, column: Value, p_values: Mapping[Place, float]) -> Entry | None:

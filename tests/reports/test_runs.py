@@ -111,6 +111,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "none of its 2 cells is finished" in error(capsys, "report", str(folder))
 
 
+def test_seeds_are_counted_in_each_table(tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        run(tmp_path / f"runs/{seed}", compacter(), seed, batch_size=100)
+    for seed in (4, 5):
+        run(tmp_path / f"runs/{seed}", compacter(), seed, batch_size=32)
+    write_report(read_runs([tmp_path / "runs"], known_methods()), tmp_path / "report", "test/score", "none", 10)
+    text = (tmp_path / "report/tables.md").read_text()
+    assert "standard deviation over 2 or 3 seeds. " in text and "(n = " not in text and "n is the" not in text
+
+
 def test_an_option_that_only_some_methods_have(tmp_path: Path) -> None:
     for factor in (8, 32):
         run(tmp_path / f"runs/{factor}", compacter(reduction_factor=factor))
