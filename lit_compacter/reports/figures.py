@@ -124,16 +124,18 @@ def _draw_axis(grid: Grid, tables: Sequence[Table], axis: str, folder: Path) -> 
 
 
 def _draw_learning_curves(grid: Grid, table: Table, folder: Path) -> Drawing | None:
-    """The validation score by optimizer step: mean over seeds, for each task."""
+    """The validation score by optimizer step: mean over seeds, for each task; None if no run has two validations."""
     figure, all_axes = make_panels(_panel_titles(grid), 3.2, 2.6)
+    most = 0  # points of a line
     for column, axes in zip(grid.columns, all_axes, strict=True):
         for number, row in enumerate(grid.rows):
             cells = list(grid.results.get((table.fixed, row, column), {}).values())
             if curve := mean_curve([read_history(cell.folder).get(SCORE, {}) for cell in cells]):
                 _plot(axes, curve, number, grid.row_title(row))
+                most = max(most, len(curve[0]))
         axes.set_xlabel("optimizer step")
         axes.set_ylabel(f"{SCORE}, %")
-    if not any(axes.lines for axes in all_axes):
+    if most < 2:
         return None
     add_legend(figure, all_axes)
     caption = "Validation score during training: mean over the seeds that have reached the step, with a band of one "

@@ -98,6 +98,14 @@ def test_durations() -> None:
     assert {seconds: duration(seconds) for seconds in expected} == expected
 
 
+def test_a_single_validation_is_no_learning_curve(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", ["compacter"], seeds=[0, 1], size=40)
+    for history in folder.glob("cells/*/logs/history.jsonl"):
+        history.write_text(history.read_text().split("\n")[0] + "\n")
+    write_report(read_study(folder), tmp_path / "report", "test/score", None, 10)
+    assert not (tmp_path / "report/learning_curves.svg").exists()
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node, to run the page's script")
 def test_the_script_sorts() -> None:
     script = (Path(__file__).parents[2] / "lit_compacter/reports/templates/report.js").read_text()
