@@ -22,7 +22,7 @@ from lit_compacter.studies.engines import ENGINES, EngineOptions
 from lit_compacter.studies.folder import VERBS as CELL_VERBS
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.run import run_study
-from lit_compacter.studies.search.grid import Grid, GridSearch
+from lit_compacter.studies.search.grid_search import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.console import console
 

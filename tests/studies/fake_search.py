@@ -16,7 +16,7 @@ from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, Outcome
 from lit_compacter.studies.search import optuna_search
-from lit_compacter.studies.search.grid import CRITERION
+from lit_compacter.studies.search.grid_search import CRITERION
 from lit_compacter.studies.search.optuna_search import OptunaSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import append_record

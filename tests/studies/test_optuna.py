@@ -15,7 +15,7 @@ from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.search import optuna_search
-from lit_compacter.studies.search.grid import choose
+from lit_compacter.studies.search.grid_search import choose
 from lit_compacter.studies.search.optuna_search import OptunaSearch
 from tests.studies.fake_search import (
     AXES,

@@ -20,7 +20,7 @@ from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import VERBS, StudyFolder
 from lit_compacter.studies.job import Job, run_job
 from lit_compacter.studies.run import run_study
-from lit_compacter.studies.search.grid import Grid, GridSearch
+from lit_compacter.studies.search.grid_search import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.jsonl import append_record, read_records
 from lit_compacter.utils.run_files import RESULTS
@@ -187,7 +187,7 @@ from lit_compacter.studies import job
 from lit_compacter.studies.engines import LocalEngine
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.run import run_study
-from lit_compacter.studies.search.grid import Grid
+from lit_compacter.studies.search.grid_search import Grid
 from lit_compacter.studies.study import Study
 job.ENTRY = Path({str(FAKE)!r})
 with handle_stop_signals():

@@ -19,7 +19,7 @@ from lit_compacter.errors import UserError
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines.base import Engine, Listener
 from lit_compacter.studies.folder import VERBS, StudyFolder
-from lit_compacter.studies.search.grid import evaluate_best, run_unfinished
+from lit_compacter.studies.search.grid_search import evaluate_best, run_unfinished
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.trials import Group, OpenTrial
 from lit_compacter.studies.study import Study, group_name

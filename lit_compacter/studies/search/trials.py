@@ -12,7 +12,7 @@ from lit_compacter.errors import UserError, first_line
 from lit_compacter.results.learning_curve import read_history
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.search.classes import make_pruner, make_sampler
-from lit_compacter.studies.search.grid import CRITERION, score
+from lit_compacter.studies.search.grid_search import CRITERION, score
 from lit_compacter.studies.search.options import OptunaOptions
 from lit_compacter.studies.search.space import read_space
 from lit_compacter.studies.study import Study
