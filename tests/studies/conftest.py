@@ -1,8 +1,10 @@
-"""Fixtures of searches with optuna."""
+"""Fixtures of searches with optuna, and of engines."""
 
 from pathlib import Path
 
 import pytest
+
+from tests.studies.engine_runs import make_arguments
 
 
 @pytest.fixture
@@ -17,3 +19,9 @@ def _fast_storage(monkeypatch: pytest.MonkeyPatch) -> None:
         return optuna.storages.JournalStorage(JournalFileBackend(str(path / optuna_search.DATABASE)))
 
     monkeypatch.setattr(optuna_search, "open_storage", open_journal)
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    """The arguments of a study of four short cells."""
+    return make_arguments(tmp_path)
