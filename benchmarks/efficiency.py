@@ -40,7 +40,7 @@ from benchmarks.sizes import T5_BASE
 from benchmarks.workers.serve import peak_memory
 from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.checkpoints.format import names_to_save, tensors
-from lit_compacter.cli.configs import load_method
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.methods.titles import TITLES
 from lit_compacter.runtime.environment import environment
 

@@ -67,6 +67,8 @@ def commands(options: argparse.Namespace, folder: str) -> dict[str, list[str]]:
         "unknown verb": ["main.py", "fti"],
         "wrong option": [*fit, "--trainer.max_epoch", "1"],
         "fit --help": ["main.py", "fit", "--help"],
+        "study --help": ["main.py", "study", "--help"],
+        "report --help": ["main.py", "report", "--help"],
         FIRST_STEP: [*fit, *(f"--{name}={value}" for name, value in values.items())],
     }
 

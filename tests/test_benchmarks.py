@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import efficiency, figure, methods, startup
 from benchmarks.results import differences
-from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.methods.titles import TITLES
 from tests.conftest import DEMO, ROOT, TINY
 

@@ -16,7 +16,7 @@ from lit_compacter.cli.main import main
 from lit_compacter.data.collate import Batch
 from lit_compacter.module import T5Module
 from lit_compacter.results.learning_curve import read_history
-from lit_compacter.results.metrics_file import read_warnings
+from lit_compacter.results.records import read_warnings
 from tests.command_line import QUICK, command, only_folder
 from tests.conftest import DEMO, TINY, shared
 from tests.models import small_t5

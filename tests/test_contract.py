@@ -17,7 +17,8 @@ from torch import Tensor
 
 from lit_compacter.backbones.loading import SUPPORTED
 from lit_compacter.checkpoints.format import names_to_save, tensors
-from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.methods import Method, Peft
 from tests.models import MODELS, UNTIED, batch, small_t5
 

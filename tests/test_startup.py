@@ -42,6 +42,14 @@ def test_no_library_before_the_verb_is_known(arguments: list[str]) -> None:
     assert not slow & imported(*arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["study", "--help"], ["study", "--axes={}", "--job=2"], ["report", "--help"], ["report"]]
+)
+def test_studies_and_reports_parse_their_options_without_slow_libraries(arguments: list[str]) -> None:
+    slow = {"torch", "pytorch_lightning", "transformers", "datasets", "numpy", "matplotlib", "optuna", "ray"}
+    assert not slow & imported(*arguments)
+
+
 @pytest.mark.parametrize("arguments", [["fit", "--help"], ["fit", "--config", "demo.yaml", "--trainer.max_epoch", "1"]])
 def test_no_data_before_the_options_are_known(arguments: list[str]) -> None:
     assert "torch" in (modules := imported(*arguments))

@@ -10,7 +10,8 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.checkpoints.paths import find_checkpoint, runs_dir
-from lit_compacter.cli.configs import DEFAULTS, checkpoint_defaults
+from lit_compacter.cli.configs import DEFAULTS
+from lit_compacter.cli.defaults import checkpoint_defaults
 from lit_compacter.cli.loggers import fill_placeholders
 from lit_compacter.cli.parser import LINKS, Parser
 from lit_compacter.cli.request import Request, class_path

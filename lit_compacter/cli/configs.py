@@ -1,15 +1,11 @@
-"""Find and read config files, and read the method from a config or a checkpoint."""
+"""Find and read config files. This module has no slow imports, so that a study's mistakes are told at once."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.errors import UserError, did_you_mean, first_duplicate
-from lit_compacter.methods import METHODS, Method, make_method, plain_options
-from lit_compacter.tasks import hub_repository
-from lit_compacter.tasks.custom import OPTIONS as CUSTOM_OPTIONS
 
 SHARE = Path(__file__).parents[1] / "share"  # where an installed package keeps configs/ and data/
 ROOT = (SHARE if SHARE.is_dir() else Path(__file__).parents[2]).resolve()  # else a clone has them at its top level
@@ -78,48 +74,3 @@ def read_config(file: str) -> dict[str, Any]:
         for options in filter(None, (config.get(name) for name in ("data", "model"))):
             options |= {name: str(ROOT / value) for name, value in options.items() if str(value).startswith("data/")}
     return config
-
-
-def load_method(name: str) -> Method:
-    """The method of `configs/methods/<name>.yaml`, such as `compacter_pp`."""
-    given = yaml.safe_load((CONFIGS / "methods" / f"{name}.yaml").read_text())["model"]["method"]
-    return make_method(given["class_path"], given.get("init_args", {}))
-
-
-def checkpoint_defaults(
-    metadata: Metadata, task: str | None, method: str, model_name: str | None = None
-) -> dict[str, Any]:
-    """A checkpoint's backbone, method and inputs as defaults of the parser.
-
-    Options that describe a custom task are left out if another task is evaluated, and so are commits of another model
-    or data set than the checkpoint's.
-
-    Args:
-        metadata: The checkpoint's.
-        task: The task that the user names, if any.
-        method: Import path of the method that the user names. A checkpoint never decides which code is imported.
-        model_name: The model that the user names, if any.
-
-    Raises:
-        UserError: The checkpoint's method is neither part of this package nor named by the user.
-    """
-    path = f"lit_compacter.methods.{metadata['method']}"
-    if metadata["method"] not in METHODS:
-        path = metadata["method"]
-        if path != method:
-            raise UserError(
-                f"the checkpoint has method {path!r}; expected one of {', '.join(METHODS)}; your own method must be "
-                f"named too: give the run's own config.yaml with --config, or --model.method {path}"
-            )
-    options = plain_options(metadata["options"])
-    same_task = task in (metadata["task"], None)
-    inputs = {
-        f"data.{name}": value for name, value in metadata["inputs"].items() if same_task or name not in CUSTOM_OPTIONS
-    }
-    commits = {}
-    if model_name in (metadata["model_name"], None):
-        commits["model.revision"] = metadata["model_commit"]
-    if same_task or hub_repository(task) == hub_repository(metadata["task"]):
-        commits["data.revision"] = metadata["data_commit"]
-    model = {"model.model_name": metadata["model_name"], "model.method": {"class_path": path, "init_args": options}}
-    return model | inputs | commits

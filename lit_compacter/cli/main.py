@@ -5,6 +5,7 @@ This module has no slow imports, so that --help answers at once.
 
 import contextlib
 import sys
+from importlib import import_module
 
 from lit_compacter.cli.verbs import split_verb
 from lit_compacter.runtime.command import ENTRY
@@ -12,6 +13,8 @@ from lit_compacter.runtime.errors import report_user_errors
 from lit_compacter.runtime.process_state import pause_garbage_collection, restore_process_state
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.runtime.signals import handle_stop_signals
+
+QUICKLY_PARSED = ("study", "report")  # their options need no slow imports
 
 
 def main(args: list[str] | None = None) -> dict[str, float] | None:
@@ -33,6 +36,8 @@ def main(args: list[str] | None = None) -> dict[str, float] | None:
             sys.argv = [str(ENTRY), *args]  # Lightning launches further processes with it
         with handle_stop_signals(), report_user_errors(debug="--debug" in words):
             verb, rest = split_verb(words)
+            if verb in QUICKLY_PARSED:
+                import_module(f"lit_compacter.cli.{verb}").parse(rest)
             if is_command and sys.stderr.isatty() and is_rank_zero():
                 print("loading PyTorch, Lightning and Transformers …", file=sys.stderr)
             # Here, because it takes seconds, and a mistake above needs none of these libraries.

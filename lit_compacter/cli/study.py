@@ -1,4 +1,7 @@
-"""`python main.py study --config studies/low_resource.yaml --output DIR`: run a grid of cells."""
+"""`python main.py study --config studies/low_resource.yaml --output DIR`: run a grid of cells.
+
+`parse` needs no slow imports, so that --help and mistakes are answered at once.
+"""
 
 import argparse
 import shlex
@@ -10,18 +13,14 @@ from typing import Any
 
 from jsonargparse import Namespace, set_parsing_settings
 
-from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.configs import find_config, read_config
-from lit_compacter.cli.parser import Parser
-from lit_compacter.cli.request import Request
-from lit_compacter.cli.verbs import VERBS
+from lit_compacter.cli.plain_parser import PlainParser
 from lit_compacter.errors import UserError, did_you_mean
 from lit_compacter.runtime.command import command_name
 from lit_compacter.studies.cell import Cell
 from lit_compacter.studies.engines import ENGINES, EngineOptions
 from lit_compacter.studies.folder import VERBS as CELL_VERBS
 from lit_compacter.studies.folder import StudyFolder
-from lit_compacter.studies.run import run_study
 from lit_compacter.studies.search.grid_search import Grid, GridSearch
 from lit_compacter.studies.study import Study
 from lit_compacter.utils.console import console
@@ -32,6 +31,8 @@ ENGINE_OPTIONS = [field.name for field in fields(EngineOptions) if field.name !=
 
 def main(args: Sequence[str]) -> None:
     """Parse the options of `study`, check those of its cells, and run them."""
+    from lit_compacter.studies.run import run_study
+
     options = parse(args)
     if options.output is None:
         raise UserError("study needs --output, a folder for the runs and their results")
@@ -97,6 +98,9 @@ def check(cells: Sequence[Cell]) -> None:
     Raises:
         UserError: An option, a task or a method is unknown or has a wrong value.
     """
+    from lit_compacter.cli.cli import ParsingCLI
+    from lit_compacter.cli.request import Request
+
     known: set[tuple[str, str]] = set()
     for cell in cells:
         values = {(axis, str(value)) for axis, value in {**cell.values, **cell.search}.items()}
@@ -130,11 +134,11 @@ def parse(args: Sequence[str]) -> Namespace:
         content = merge(content, presets[given.preset] or {})
     content = {name: value for name, value in content.items() if value is not None}  # a section without options
     parser = make_parser()
-    known = list(parser.get_defaults().keys())  # of a Namespace, which gives them once
-    if unknown := next((name for name in content if name not in known), None):
+    names = list(parser.get_defaults().keys())  # of a Namespace, which gives them once
+    if unknown := next((name for name in content if name not in names), None):
         sections = ", ".join(field.name for field in fields(Study))
         raise UserError(
-            f"a study has no {unknown!r}{did_you_mean(unknown, [*known, PRESETS])} (it has {sections} and {PRESETS})"
+            f"a study has no {unknown!r}{did_you_mean(unknown, [*names, PRESETS])} (it has {sections} and {PRESETS})"
         )
     options: Namespace = parser.parse_args(rest, namespace=parser.parse_object(content, defaults=False))
     return options
@@ -149,10 +153,10 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def make_parser() -> Parser:
+def make_parser() -> PlainParser:
     """A parser for the options of `study`."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)  # the help of the study's fields
-    parser = Parser(prog=f"{command_name()} study", description=VERBS["study"])
+    parser = PlainParser("study")
     parser.add_argument("-c", "--config", metavar="FILE", help="Study: a path, or a name in configs/studies/.")
     parser.add_argument(
         "--preset", type=str | None, metavar="NAME", help="Changes that the study file lists, such as smoke."
@@ -178,6 +182,5 @@ def make_parser() -> Parser:
         action="store_true",
         help="Print the commands of all cells (with optuna, of the first trials), and run none.",
     )
-    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     parser.add_class_arguments(Study)
     return parser

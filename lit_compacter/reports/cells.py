@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import RESOURCES, read_warnings
+from lit_compacter.results.metrics_file import RESOURCES
+from lit_compacter.results.records import read_warnings
 from lit_compacter.studies.cell import CELLS
 from lit_compacter.studies.folder import CELLS_FILE, CHOSEN, PROGRESS
 from lit_compacter.utils.jsonl import read_records

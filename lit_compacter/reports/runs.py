@@ -9,7 +9,7 @@ import yaml
 
 from lit_compacter.errors import UserError
 from lit_compacter.reports.cells import CellResult, State, StudyResults, Value, plain_values, read_metrics
-from lit_compacter.results.metrics_file import read_warnings
+from lit_compacter.results.records import read_warnings
 from lit_compacter.studies.study import METHOD, SEED, TASK
 from lit_compacter.tasks import TASKS
 from lit_compacter.utils.run_files import BEST_SCORE, CONFIG, TEST_SCORE

@@ -21,6 +21,7 @@ from pytorch_lightning import Trainer
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
 from lit_compacter.data.options import DataOptions
+from lit_compacter.results.records import IS_OWN, WARNINGS
 from lit_compacter.results.run_dir import free_path, results_lock
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.jsonl import append_record, read_records, write_records
@@ -29,8 +30,6 @@ from lit_compacter.utils.run_files import METRICS, OUTCOMES, RESULTS
 EVALUATIONS = "evaluations"
 RESOURCES = "resources"  # what the fit took (resources.py)
 PREDICTIONS = "predictions"  # the file with the outcome of each example
-WARNINGS = "warnings"  # what a result should be read with
-IS_OWN = "is_own"  # whether a result is of the run itself
 SPLITS = {"fit": "validation", "validate": "validation", "test": "test", "predict": "predict"}
 LIMITS = {"validation": "limit_val_batches", "test": "limit_test_batches", "predict": "limit_predict_batches"}
 
@@ -119,18 +118,6 @@ def record_result(
         # Last: a study takes it as the sign that all is written.
         append_record(run_dir / RESULTS, entry | of_fit | {IS_OWN: is_own, WARNINGS: list(told)})
     return is_own
-
-
-def own_results(run_dir: Path) -> dict[str, dict[str, Any]]:
-    """Verb → the last record of logs/results.jsonl that is a result of the run itself."""
-    records = read_records(run_dir / RESULTS)
-    return {record["verb"]: record for record in records if record.get(IS_OWN, True)}  # older records do not say it
-
-
-def read_warnings(run_dir: Path) -> list[str]:
-    """What the results of a run should be read with: the summaries of the warnings of its fit and test."""
-    own = own_results(run_dir).values()
-    return list(dict.fromkeys(text for record in own for text in record.get(WARNINGS, ())))
 
 
 def _is_of_the_run(run_dir: Path, evaluation: Evaluation) -> bool:

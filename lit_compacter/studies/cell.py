@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_compacter.checkpoints.paths import BEST, CHECKPOINTS, LAST
-from lit_compacter.results.metrics_file import own_results
+from lit_compacter.results.records import own_results
 from lit_compacter.utils.run_files import CONFIG, METRICS
 
 CELLS = "cells"  # the folder of the run directories in that of the study

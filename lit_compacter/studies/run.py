@@ -3,7 +3,7 @@
 import sys
 
 from lit_compacter.errors import UserError
-from lit_compacter.results.metrics_file import read_warnings
+from lit_compacter.results.records import read_warnings
 from lit_compacter.runtime.signals import EXIT_RESUMABLE, Stopped
 from lit_compacter.studies.display import Display
 from lit_compacter.studies.engines import Engine

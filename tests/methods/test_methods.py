@@ -5,7 +5,8 @@ import torch
 
 from lit_compacter.backbones.t5 import weight_hosts
 from lit_compacter.checkpoints.format import names_to_save, tensors
-from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.errors import UserError
 from lit_compacter.methods import (
     Adapter,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lit_compacter.cli.main import main
-from lit_compacter.results.metrics_file import own_results
+from lit_compacter.results.records import own_results
 from lit_compacter.utils.jsonl import append_record, read_records
 from tests.command_line import command
 from tests.conftest import TINY

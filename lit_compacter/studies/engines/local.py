@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 
-import torch
-
 from lit_compacter.studies.engines.base import Listener
 from lit_compacter.studies.folder import StudyFolder
 from lit_compacter.studies.job import Job, run_job
@@ -50,6 +48,8 @@ class LocalEngine:
         """Variables for the processes of the number-th job at a time."""
         if self.num_jobs == 1:
             return {}
+        import torch  # here, because its import takes seconds
+
         env = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // self.num_jobs))}
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = visible.split(",") if visible else [str(gpu) for gpu in range(torch.cuda.device_count())]
