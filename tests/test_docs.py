@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
-COMMAND = re.compile(r"^(?:HF_HUB_OFFLINE=1 )?python main\.py ((?:\\\n|.)+)$", re.MULTILINE)
+COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )?python main\.py ((?:\\\n|.)+)$", re.MULTILINE)
 # Files that a reader makes first, or options that print and exit.
 NOT_HERE = ("my.FinalNorm", "runs/mine/config.yaml", "runs/local/config.yaml", "--help", ".help ")
 
