@@ -17,6 +17,6 @@ def own_results(run_dir: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_warnings(run_dir: Path) -> list[str]:
-    """What the results of a run should be read with: the summaries of the warnings of its fit and test."""
+    """What the results of a run should be read with: the summaries of the warnings of each verb."""
     own = own_results(run_dir).values()
     return list(dict.fromkeys(text for record in own for text in record.get(WARNINGS, ())))
