@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub.utils import are_progress_bars_disabled
@@ -98,18 +100,31 @@ def tokenize_rows(
         The examples, with the columns of `Encoder`.
     """
     folder, key = cache_folder(cache_dir), encoder.cache_key(rows)
-    on_disk = is_writable(folder)
-    with _progress_bars():
+
+    def tokenize(path: Path | None) -> "datasets.Dataset":
+        """Make the examples, or read the files at `path`, which has a suffix for each process."""
         return rows.table.select(rows.numbers).map(
             encoder,
             batched=True,
             with_indices=True,
             num_proc=num_proc,
             new_fingerprint=key,
-            cache_file_name=str(folder / f"tokens-{key}.arrow") if on_disk else None,
-            keep_in_memory=not on_disk,
+            cache_file_name=None if path is None else str(path),
+            keep_in_memory=path is None,
+            load_from_cache_file=True,
             desc=f"tokenizing {encoder.split}",
         )
+
+    with _progress_bars():
+        if not is_writable(folder):
+            return tokenize(None)
+        path = folder / f"tokens-{key}.arrow"
+        if not list(folder.glob(f"{path.stem}*")):
+            with TemporaryDirectory(dir=folder) as unfinished:  # datasets would leave its part if the disk is full
+                tokenize(Path(unfinished) / path.name)
+                for file in Path(unfinished).iterdir():
+                    file.replace(folder / file.name)
+        return tokenize(path)
 
 
 def encode_rows(rows: Sequence[Mapping[str, Any]], encoder: Encoder, first_row: int) -> "datasets.Dataset":
