@@ -166,10 +166,10 @@ def encode_sources(
     Returns:
         Token ids, and the number of tokens that each row lost.
     """
-    inputs: list[list[int]] = tokenizer(["".join(segments) for segments in rows], verbose=False).input_ids
+    inputs = _ids(["".join(segments) for segments in rows], tokenizer)
     too_long = [number for number, ids in enumerate(inputs) if len(ids) > max_length]
     texts = list(dict.fromkeys(segment for number in too_long for segment in rows[number]))  # passages repeat
-    encoded = dict(zip(texts, _ids(texts, tokenizer), strict=True))
+    encoded = dict(zip(texts, _ids(texts, tokenizer, add_special_tokens=False), strict=True))
     num_truncated = [0] * len(rows)
     for number in too_long:
         segments = [encoded[segment] for segment in rows[number]]
@@ -185,7 +185,7 @@ def encode_sources(
 def encode_targets(texts: list[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, list[Any]]:
     """The columns `labels`, `num_target_truncated` and `unwritable`. An unknown target is an empty text."""
     unique = list(dict.fromkeys(texts))  # labels repeat
-    complete = tokenizer(unique, verbose=False).input_ids
+    complete = _ids(unique, tokenizer)
     decoded = tokenizer.batch_decode(complete, skip_special_tokens=True)
     encoded = {}
     for text, ids, back in zip(unique, complete, decoded, strict=True):
@@ -211,5 +211,12 @@ def common_length(lengths: list[int], room: int) -> int:
     return max(lengths)
 
 
-def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, verbose=False).input_ids if texts else []
+def _ids(texts: list[str], tokenizer: PreTrainedTokenizerBase, add_special_tokens: bool = True) -> list[list[int]]:
+    """The tokens of texts, without truncation. A fast tokenizer need not also find where each token is in the text."""
+    if not texts or not tokenizer.is_fast:
+        return tokenizer(texts, add_special_tokens=add_special_tokens, verbose=False).input_ids if texts else []
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()  # a tokenizer.json may have it
+    backend.no_padding()
+    encoded = backend.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+    return [encoding.ids for encoding in encoded]

@@ -1,5 +1,6 @@
 """What is too long is cut where it hurts least; tokens are cached by content."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,19 @@ def test_no_field_is_long_enough(tokenizer: PreTrainedTokenizerBase) -> None:
     (ids,), (cut,) = encode_sources([LONG], tokenizer, 6)
     assert len(ids) == 6 and ids[-1] == tokenizer.eos_token_id and cut > 0
     assert ids[:5] == tokenizer("".join(LONG)).input_ids[:5]
+
+
+def test_tokens_are_those_of_the_tokenizer(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    """Also if its file asks for truncation and padding."""
+    settings = json.loads((TINY / "tokenizer.json").read_text())
+    settings["truncation"] = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0}
+    for file in TINY.glob("*.json"):
+        shutil.copy(file, tmp_path)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(settings))
+    rows = [[text, ""] for text in ("", " ", "Tea is a drink.", " Tea  is\na drink 🙂</s> <extra_id_0>!")]
+    for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path), ByT5Tokenizer()):
+        ids, cut = encode_sources(rows, one, 64)
+        assert ids == one([text for text, _ in rows]).input_ids and not any(cut)
 
 
 def test_the_limit_itself_is_not_cut(tokenizer: PreTrainedTokenizerBase) -> None:
