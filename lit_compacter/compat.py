@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from pytorch_lightning import Trainer
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -13,3 +14,12 @@ def ignore_in_ddp(module: nn.Module, names: Iterable[str]) -> None:
     backbone of T5-11B sends 44 GB to every process, each of which has already built the same tensors.
     """
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, list(names))
+
+
+def skip_sigterm_broadcast(trainer: Trainer) -> None:
+    """Make the training loop not ask rank 0 before each batch whether it has received SIGTERM.
+
+    Lightning 2.6 has no option for it. The answer is always no, because `StopTogether` and `LastCheckpoint` replace its
+    handler, and on a slow link the question takes as long as the gradients of an adapter.
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]

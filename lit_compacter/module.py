@@ -29,6 +29,7 @@ from lit_compacter.errors import RunWarning, UserError
 from lit_compacter.methods import Method, name_of
 from lit_compacter.model import build_model, check_quantization
 from lit_compacter.model_options import ModelOptions
+from lit_compacter.runtime.step_totals import StepTotals
 from lit_compacter.schedule import align_with_run, make_schedule
 from lit_compacter.tasks.answer_metrics import AnswerMetrics
 from lit_compacter.tasks.answers import Labels
@@ -59,6 +60,7 @@ class T5Module(LightningModule):
         self.model: T5ForConditionalGeneration | None = None
         self.commit: str | None = None  # of the model on the hub, once it was loaded from there
         self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.totals = StepTotals()
         self.is_finite = torch.tensor(True)  # whether all gradients have been
         self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
         self.majority_target = ""  # most common training target, which replaces invalid outputs in leaderboard files
@@ -138,7 +140,7 @@ class T5Module(LightningModule):
             )
 
     def on_train_start(self) -> None:
-        self.totals = torch.zeros(2, device=self.device)  # loss and target tokens of this rank since the last step
+        self.totals.reset()
         self.is_finite = torch.tensor(True, device=self.device)
         schedule = self.lr_schedulers()
         assert isinstance(schedule, LambdaLR)
@@ -157,7 +159,7 @@ class T5Module(LightningModule):
             ).logits  # (B, T, V)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)  # of bfloat16: float32
         loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-        self.totals += torch.stack([loss.detach(), (labels != IGNORE_INDEX).sum()])
+        loss = self.totals.attach(loss, (labels != IGNORE_INDEX).sum())
         return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -167,16 +169,13 @@ class T5Module(LightningModule):
             UserError: A gradient is not finite. On a CPU, the parameters have not been updated with it. On a GPU, which
                 would have to wait for the check, it is found at the next step that is logged.
         """
-        if self.trainer.world_size > 1:
-            torch.distributed.all_reduce(self.totals)  # without the barrier of strategy.reduce
-        loss, num_tokens = self.totals
+        loss, num_tokens = self.totals.take()  # like the gradients, means over the processes
         self.log("train/loss", loss / num_tokens, prog_bar=True, batch_size=1)
         self.log(LEARNING_RATE, optimizer.param_groups[0]["lr"], batch_size=1)
         gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        scale = self.trainer.world_size / num_tokens  # the strategy has averaged over the processes
+        scale = 1 / num_tokens
         for gradient in gradients:
             gradient.mul_(scale)
-        self.totals.zero_()
         if getattr(self.trainer.precision_plugin, "scaler", None):  # the fp16 scaler skips such a step
             return
         self.is_finite &= torch.nn.utils.get_total_norm(gradients).isfinite()
@@ -204,7 +203,8 @@ class T5Module(LightningModule):
         Raises:
             UserError: The run has no end.
         """
-        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        assert self.model is not None
+        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=self.options.learning_rate, weight_decay=self.options.weight_decay)
         schedule = make_schedule(optimizer, self.trainer, self.options.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -36,7 +36,7 @@ class ShardedBackbone(DDPStrategy):
                 "--model.quantization"
             )
         whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
-        if whole == set(module.parameters()):
+        if whole == set(model.parameters()):
             raise UserError(
                 f"strategy sharded shards frozen parameters, but method {type(module.method).__name__} trains "
                 "everything; use --trainer.strategy ddp"

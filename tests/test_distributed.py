@@ -19,6 +19,7 @@ from lit_compacter.cli.main import main
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
 from tests.command_line import SLURM, losses, run_cli
 from tests.conftest import ROOT, TINY
+from tests.user_callbacks import CountCommunication
 
 COUNTS = [pytest.param(3), pytest.param(2, marks=pytest.mark.soak)]  # of processes
 
@@ -57,6 +58,18 @@ def test_training_is_divided_exactly(tmp_path: Path, without_dropout: Path) -> N
     for i, state in moments[0].items():
         exact = 1e-5 * state["exp_avg"].abs().max().item()
         torch.testing.assert_close(moments[1][i]["exp_avg"], state["exp_avg"], rtol=1e-5, atol=exact)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_a_step_communicates_once(strategy: str, tmp_path: Path) -> None:
+    """Loss, token count and stop signals travel with the gradients; `sharded` gathers its blocks besides."""
+    more = ["--trainer.callbacks+=tests.user_callbacks.CountCommunication", "--trainer.max_steps=8"]
+    folder = fit(tmp_path, "run", 2, *more, f"--trainer.strategy={strategy}", "--trainer.limit_val_batches=1")
+    for rank in range(2):
+        counts = json.loads((folder / f"communication-{rank}.json").read_text())
+        steps = CountCommunication.LAST - CountCommunication.FIRST
+        assert counts["gloo:all_reduce"] == steps
+        assert strategy == "sharded" or len(counts) == 1, counts
 
 
 def test_a_sharded_backbone(tmp_path: Path, without_dropout: Path) -> None:

@@ -1,6 +1,7 @@
 """A user's own callbacks, and functions for Lightning's, as a config names them by import path."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -89,4 +90,31 @@ class CountHostReads(Callback):
         self.profiler.stop()
         if batch_idx > 1:
             reads = [event.count for event in self.profiler.key_averages() if event.key == "aten::_local_scalar_dense"]
-            self.counts.append(sum(reads) - sum(p.requires_grad for p in pl_module.parameters()))
+            assert isinstance(pl_module.model, torch.nn.Module)
+            self.counts.append(sum(reads) - sum(p.requires_grad for p in pl_module.model.parameters()))
+
+
+class CountCommunication(Callback):
+    """Counts the communications of some training steps and of what lies between them, after those that set up DDP."""
+
+    FIRST, LAST = 2, 6
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == self.FIRST:
+            self.profiler = profile(activities=[ProfilerActivity.CPU])
+            self.profiler.start()
+        if batch_idx == self.LAST:
+            self.profiler.stop()
+            events = self.profiler.key_averages()
+            counts = {event.key: event.count for event in events if event.key.startswith("gloo:")}
+            path = Path(trainer.default_root_dir) / f"communication-{trainer.global_rank}.json"
+            path.write_text(json.dumps(counts))
+
+
+class Pause(Callback):
+    """Makes each training step take longer, so that there is time to stop it."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        time.sleep(0.1)

@@ -16,6 +16,7 @@ from lit_compacter.checkpoints.paths import BEST, LAST
 from lit_compacter.errors import UserError
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.runtime.signals import Stopped, set_stop_handler, stop_at_once
+from lit_compacter.runtime.step_totals import StepTotals
 from lit_compacter.utils.atomic import atomic_write, remove_unfinished
 from lit_compacter.utils.run_files import SCORE
 
@@ -97,6 +98,7 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, folder: Path, every_n_steps: int) -> None:
         self.path = folder / LAST
         self.every_n_steps = every_n_steps
+        self.saved_step: int | None = None
         self.signal: signal.Signals | None = None
         self.has_trained = False  # since this start of the run
         self.step = 0  # optimizer steps after the previous batch
@@ -104,6 +106,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
+        self.totals = next(module for module in pl_module.children() if isinstance(module, StepTotals))
         if is_rank_zero():
             remove_unfinished(self.path.parent)
         set_stop_handler(self._on_stop_signal)  # replaces Lightning's, which communicates inside the handler
@@ -134,10 +137,11 @@ class LastCheckpoint(Checkpoint):
         self.step, self.has_trained = trainer.global_step, True
         if trainer.is_last_batch or _validates_next(trainer, batch_idx):
             return
-        stop = self._stop_requested(trainer)
+        # Not by a communication of its own, which on a slow link would take longer than that of the gradients.
+        stop = self.signal is not None if trainer.world_size == 1 else self.totals.any_told_to_stop
         ends = trainer.should_stop or self.step == trainer.max_steps  # in the middle of an epoch
         if stop or ends or self.step % self.every_n_steps == 0:
-            trainer.save_checkpoint(self.path, weights_only=False)
+            self._save(trainer)
         if stop:
             self._exit(trainer)
 
@@ -149,13 +153,23 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_last_batch:  # otherwise the run ends mid-epoch, and the last step has already saved
             self._save_and_stop_if_requested(trainer)
 
-    def _save_and_stop_if_requested(self, trainer: Trainer) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self.path.exists():
+            step = "as before the start" if self.saved_step is None else f"of optimizer step {self.saved_step}"
+            exception.add_note(f"{self.path} is {step}; the same command with --ckpt_path last goes on from it")
+
+    def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path, weights_only=False)
+        self.saved_step = trainer.global_step
+
+    def _save_and_stop_if_requested(self, trainer: Trainer) -> None:
+        self._save(trainer)
         if self._stop_requested(trainer):
             self._exit(trainer)
 
     def _on_stop_signal(self, number: int, frame: Any) -> None:
         self.signal = signal.Signals(number)
+        self.totals.told_to_stop = True
         if self.signal == signal.SIGINT:
             signal.signal(number, stop_at_once)
             if is_rank_zero():

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from lit_compacter.layers import QuantizedLinear
+from lit_compacter.module import T5Module
 from lit_compacter.runtime.environment import environment
 from lit_compacter.runtime.memory import peak_memory_mb
 
@@ -33,7 +34,8 @@ class Resources(Callback):
         return self.earlier_seconds + (0.0 if self.began is None else time.monotonic() - self.began)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.counts = count_parameters(pl_module)  # here, before a strategy divides them
+        assert isinstance(pl_module, T5Module) and pl_module.model is not None
+        self.counts = count_parameters(pl_module.model)  # here, before a strategy divides them
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)  # of an earlier run in this process
 

@@ -52,11 +52,11 @@ class LogHyperparameters(Callback):
     """Logs the run's task, method, options, seed and number of parameters to every logger."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, T5Module)
+        assert isinstance(pl_module, T5Module) and pl_module.model is not None
         if not trainer.enable_autolog_hparams:
             return
         data: GlueDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        trainable, total = count_parameters(pl_module)
+        trainable, total = count_parameters(pl_module.model)
         values = {
             "task": data.task.name,
             "method": name_of(type(pl_module.method)),
@@ -85,7 +85,7 @@ class ParameterSummary(Callback):
         for name, parameter in pl_module.model.named_parameters():
             if parameter.requires_grad:
                 groups[pl_module.method.summary_group(name)] += parameter.numel()
-        trainable, total = count_parameters(pl_module)
+        trainable, total = count_parameters(pl_module.model)
         console.print(headline(trainable, total))
         table = Table("group", "trainable", "% of all")
         for name, count in groups.items():

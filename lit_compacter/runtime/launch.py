@@ -10,6 +10,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEn
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 
+from lit_compacter.compat import skip_sigterm_broadcast
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 
@@ -80,6 +81,7 @@ class StopTogether(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         set_stop_handler(stop_at_once)  # until LastCheckpoint, a later callback, sets one that saves first
+        skip_sigterm_broadcast(trainer)
 
     on_sanity_check_start = on_validation_start = on_test_start = on_predict_start = _set_handler
 
