@@ -30,6 +30,10 @@ class RunWarning(UserWarning):
         self.summary = summary
 
 
+class LostConnection(UserError):
+    """Another process of the run cannot be reached. The exit code is 1, because the same command may succeed."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` with the closest known name, or an empty string if none is close."""
     close = difflib.get_close_matches(given, [name for name in known if name != given], n=1)

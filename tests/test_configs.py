@@ -1,6 +1,9 @@
 """Every YAML composes, says everything, and is found."""
 
 import dataclasses
+import re
+import subprocess
+from datetime import timedelta
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +21,15 @@ from lit_compacter.cli.suggestions import SYNONYMS
 from lit_compacter.cli.verbs import VERBS
 from lit_compacter.errors import UserError
 from lit_compacter.methods import METHODS
+from lit_compacter.runtime.signals import EXIT_RESUMABLE
 from lit_compacter.tasks import TASKS
 
 METHOD_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("methods/*.yaml"))
 LOGGER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("loggers/*.yaml"))
 RECIPE_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("recipes/*.yaml"))
-OTHER_FILES = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob("trainer/*.yaml"))
+JOBS = {"kubernetes.yaml", "slurm.sh"}  # what starts the program, not options of it
+OTHER_FILES = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.glob("trainer/*.yaml") if p.name not in JOBS)
+MULTI_NODE = yaml.safe_load((CONFIGS / "trainer/multi_node.yaml").read_text())["trainer"]
 
 
 @cache
@@ -126,8 +132,53 @@ def test_defaults_choose_no_method() -> None:
 
 @pytest.mark.parametrize("file", OTHER_FILES)
 def test_trainer_files_compose(file: str) -> None:
-    given = yaml.safe_load((CONFIGS / file).read_text())["trainer"]
-    assert given.items() <= parse("rte.yaml", file)["trainer"].items()
+    given, found = yaml.safe_load((CONFIGS / file).read_text())["trainer"], parse("rte.yaml", file)["trainer"]
+    strategy = given.pop("strategy", found["strategy"])
+    assert given.items() <= found.items()
+    if isinstance(strategy, dict):
+        assert strategy["init_args"].items() <= found["strategy"]["init_args"].items()
+    else:
+        assert strategy == found["strategy"]
+
+
+@pytest.mark.parametrize("given", ["DDPStrategy", "lit_compacter.sharded_strategy.ShardedBackbone"])
+def test_a_timeout_on_the_command_line(given: str) -> None:
+    config = parser().parse_args(
+        ["--config=rte.yaml", f"--trainer.strategy={given}", "--trainer.strategy.timeout=0:05:00"]
+    )
+    assert config.trainer.strategy.init_args.timeout == timedelta(minutes=5)
+
+
+def test_the_slurm_job() -> None:
+    """Its shell is valid, its resources are those that multi_node.yaml expects, and its command parses."""
+    path = CONFIGS / "trainer/slurm.sh"
+    subprocess.run(["bash", "-n", path], check=True)
+    text = path.read_text()
+    directives = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)", text, re.MULTILINE))
+    assert int(directives["nodes"]) == MULTI_NODE["num_nodes"]
+    assert int(directives["ntasks-per-node"]) == int(directives["gpus-per-node"]) == MULTI_NODE["devices"]
+    (command,) = re.findall(r"python main.py fit (.+)", text)
+    assert parser().parse_args(command.split()).ckpt_path == "last"
+    assert f"    {EXIT_RESUMABLE}) scontrol requeue" in text
+
+
+def test_the_kubernetes_job() -> None:
+    """Its fields are those of a PyTorchJob, its resources those of multi_node.yaml, and its command parses."""
+    claim, job = yaml.safe_load_all((CONFIGS / "trainer/kubernetes.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "PyTorchJob")
+    spec, worker = job["spec"], job["spec"]["pytorchReplicaSpecs"]["Worker"]
+    elastic = spec["elasticPolicy"]
+    assert elastic["minReplicas"] == elastic["maxReplicas"] == worker["replicas"] == MULTI_NODE["num_nodes"]
+    assert elastic["maxRestarts"] > 0 and worker["restartPolicy"] == "OnFailure"
+    pod = worker["template"]["spec"]
+    (container,) = pod["containers"]
+    assert int(spec["nprocPerNode"]) == container["resources"]["limits"]["nvidia.com/gpu"] == MULTI_NODE["devices"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    verb, *options = container["args"]
+    root = container["volumeMounts"][0]["mountPath"]
+    assert verb == "fit" and parser().parse_args(options).trainer.default_root_dir == root
 
 
 @pytest.mark.parametrize("file", LOGGER_FILES)

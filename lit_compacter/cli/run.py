@@ -18,6 +18,7 @@ from lit_compacter.cli.trainer import check_trainer_options, make_trainer
 from lit_compacter.errors import UserError
 from lit_compacter.hub.repository import forget_lookups
 from lit_compacter.results.summaries import summarize_run
+from lit_compacter.runtime.connection import translate_lost_connections
 from lit_compacter.runtime.errors import report_user_errors, translate_resource_errors
 from lit_compacter.runtime.launch import check_launch
 from lit_compacter.runtime.signals import handle_stop_signals
@@ -83,6 +84,6 @@ def train_or_evaluate(verb: str, args: list[str]) -> dict[str, float]:
                 refuse_existing_checkpoints(run_dir.path, checkpoint)
         trainer = make_trainer(cli, run_dir, checkpoint)
         check_launch(trainer, cli.config.trainer.strategy)
-        with end_runs(trainer.loggers), collect_run_warnings() as told:
+        with end_runs(trainer.loggers), translate_lost_connections(trainer), collect_run_warnings() as told:
             getattr(trainer, verb)(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, **KEYWORDS[verb])
         return summarize_run(trainer, run_dir, verb, checkpoint, told)

@@ -34,6 +34,7 @@ from lit_compacter.results.predictions import BatchIndices, PredictionWriter
 from lit_compacter.results.resources import Resources
 from lit_compacter.results.run_dir import RunDir
 from lit_compacter.results.summaries import DataSummary, LogHyperparameters, ParameterSummary, SaveConfig
+from lit_compacter.runtime.connection import Connection
 from lit_compacter.runtime.launch import StopTogether
 
 MID_STEP = "writes in the middle of a step, which a resumed run would skip; use last.ckpt (--save_every_n_steps)"
@@ -99,7 +100,7 @@ def make_trainer(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> Tr
 def _callbacks(cli: CLI, run_dir: RunDir | None, checkpoint: str | None) -> list[Callback]:
     given, trains = cli.config_init.trainer, cli.verb == "fit"
     callbacks = progress_bars(given.enable_progress_bar, as_list(given.callbacks))
-    callbacks += [StopTogether(), DataSummary(), BatchIndices()]
+    callbacks += [Connection(), StopTogether(), DataSummary(), BatchIndices()]
     if trains:
         callbacks += [ParameterSummary(), LogHyperparameters(), Resources()]
     if run_dir is None:

@@ -1,12 +1,11 @@
 """Report user errors as one line on stderr. This module has no slow imports: torch is needed for other errors only."""
 
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Iterator
 
-from lit_compacter.errors import DISK_FULL, UserError, first_line
+from lit_compacter.errors import DISK_FULL, LostConnection, UserError, first_line
 from lit_compacter.runtime.rank import is_rank_zero
 
 TRACKERS = ("comet_ml", "mlflow", "wandb")  # whose errors are about accounts, servers and what they accept
@@ -15,7 +14,7 @@ REPORT_DELAY_S = 3  # other ranks wait, so that rank 0 can end them before they 
 
 @contextlib.contextmanager
 def report_user_errors(debug: bool = False) -> Iterator[None]:
-    """Print a user error as one line on stderr and exit with code 2, or with code 1 if another process has ended.
+    """Print a user error as one line on stderr and exit with code 2, or with code 1 if another process is lost.
 
     Args:
         debug: Re-raise the exception, with its traceback.
@@ -26,10 +25,10 @@ def report_user_errors(debug: bool = False) -> Iterator[None]:
         message = _message(error)
         if debug or message is None:
             raise
-        if not is_rank_zero():
+        if not (is_rank_zero() or isinstance(error, LostConnection)):
             time.sleep(REPORT_DELAY_S)
         print(f"error: {' '.join(message.split())}", file=sys.stderr)
-        sys.exit(1 if _is_lost_connection(error) else 2)
+        sys.exit(1 if isinstance(error, LostConnection) else 2)
 
 
 def _message(error: Exception) -> str | None:
@@ -40,8 +39,6 @@ def _message(error: Exception) -> str | None:
         return f"trainer.logger: {package}: {first_line(error)}; --debug shows where it comes from"
     from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-    if _is_lost_connection(error):
-        return "another process of this run has ended; its last message says why"
     if isinstance(error, MisconfigurationException):
         return str(error)
     if full := next((e for e in _with_causes(error) if isinstance(e, OSError) and e.errno in DISK_FULL), None):
@@ -56,15 +53,6 @@ def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _is_lost_connection(error: Exception) -> bool:
-    """Whether another process of the run has ended. gloo raises a plain RuntimeError, so the message is checked."""
-    if not isinstance(error, RuntimeError):
-        return False
-    from torch.distributed import DistError  # a RuntimeError
-
-    return bool(re.search("Connection (closed|reset) by peer|Broken pipe", str(error))) or isinstance(error, DistError)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import subprocess
+import warnings
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -60,6 +61,13 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
         raise UserError(
             f"trainer.num_nodes is {trainer.num_nodes}, but no processes were started on other machines: start the "
             "command with torchrun or srun on each of them, as configs/trainer/multi_node.yaml shows"
+        )
+    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        warnings.warn(
+            "processes that torchrun starts again may look for each other where they were before: set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun",
+            stacklevel=2,
         )
     if environment is not None:
         try:

@@ -1,5 +1,6 @@
 """Processes that were started otherwise than the trainer expects are refused; none waits for ever or trains alone."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,17 @@ def test_taken(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
     check_launch(Trainer(logger=False, **options), options.get("strategy", "auto"))
     assert is_rank_zero() == first
+
+
+@pytest.mark.parametrize("shared", ["True", "False"])
+def test_restarts_that_may_not_find_each_other(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    restarts = {"TORCHELASTIC_MAX_RESTARTS": "5", "TORCHELASTIC_USE_AGENT_STORE": shared}
+    for name, value in (TORCHRUN_2 | restarts).items():
+        monkeypatch.setenv(name, value)
+    with warnings.catch_warnings(record=True) as caught:
+        check_launch(Trainer(logger=False, **BOTH), "ddp")
+    told = [str(warning.message) for warning in caught if "torchrun" in str(warning.message)]
+    assert len(told) == (shared == "True")
 
 
 @pytest.mark.usefixtures("_project_root")
