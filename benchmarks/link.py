@@ -28,6 +28,7 @@ from lit_compacter.runtime.environment import environment
 FAST, SLOW = "fast", "slow"
 WARM_UP = 2  # steps; DDP arranges its buckets after the first
 MAX_LENGTH = 128  # source tokens
+REPEATS = 32  # of a premise
 MB = 1e6
 
 
@@ -38,7 +39,7 @@ def measure(method: str, args: argparse.Namespace, setting: Mapping[str, Any]) -
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         write_model(folder / "model", args.size, TOKENIZER)
-        write_long_rows(folder / "data")
+        write_long_rows(folder / "data", 2 * args.batch_size * args.steps)
         for number in range(args.rounds):
             for link, cable in cables.items():
                 readings = train(method, cable, folder, f"{link}-{number}", args)
@@ -49,13 +50,13 @@ def measure(method: str, args: argparse.Namespace, setting: Mapping[str, Any]) -
     return found | {"trained": metrics["resources"]["trained_parameters"]}
 
 
-def write_long_rows(folder: Path) -> None:
-    """Write the demo's training rows with a premise of more than `MAX_LENGTH` tokens; and its other rows."""
+def write_long_rows(folder: Path, count: int) -> None:
+    """Write the first rows of the demo, with premises of more than `MAX_LENGTH` tokens."""
     (folder / TASK).mkdir(parents=True)
     for split in ("train", "dev"):
         with (DEMO / TASK / f"{split}.tsv").open(newline="") as file:
             rows = list(csv.reader(file, delimiter="\t"))
-        lines = [rows[0], *([index, " ".join([premise] * MAX_LENGTH), *rest] for index, premise, *rest in rows[1:])]
+        lines = [rows[0], *([i, " ".join([premise] * REPEATS), *rest] for i, premise, *rest in rows[1 : count + 1])]
         (folder / TASK / f"{split}.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
 
 

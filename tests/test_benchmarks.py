@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import efficiency, figure, methods, startup
+from benchmarks import efficiency, figure, link, methods, startup
+from benchmarks.hosts import obstacle
 from benchmarks.results import differences
 from lit_compacter.cli.configs import METHOD_NAMES
 from lit_compacter.cli.defaults import load_method
@@ -205,6 +206,20 @@ def test_what_could_not_be_measured_is_an_error(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "argv", ["efficiency", *SMALL, f"--out={tmp_path}", "--methods", "full", "adapter_drop"])
     with pytest.raises(SystemExit, match="not measured: adapter_drop;"):
         efficiency.main()
+
+
+@pytest.mark.soak
+@pytest.mark.skipif((reason := obstacle()) is not None, reason=f"two hosts on one machine: {reason}")
+def test_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both hosts send the gradients once per step, and the slow link takes its round trip."""
+    monkeypatch.setattr(sys, "argv", ["link", f"--out={tmp_path}", "--methods=compacter", "--size=tiny", "--rounds=1"])
+    link.main()
+    found = json.loads((tmp_path / "link.json").read_text())["methods"]["compacter"]
+    for sent in (found[name]["sent_bytes"] for name in (link.FAST, link.SLOW)):
+        assert 4 * found["trained"] < min(sent) < 2 * 4 * found["trained"]
+    slow, fast = (min(found[name]["seconds"]) for name in (link.SLOW, link.FAST))
+    assert slow > fast + 0.02
+    assert (tmp_path / "link.png").exists() and "| Compacter | 4,768 |" in (tmp_path / "link.md").read_text()
 
 
 @pytest.mark.soak

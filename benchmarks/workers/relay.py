@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--round_trip_ms", type=float, required=True)
     parser.add_argument("--mbit_per_s", type=float, required=True)
     args = parser.parse_args()
+    os.nice(-20)  # a cable does not wait for a CPU
     ends = [open_device(name) for name in args.devices]
     cable = args.round_trip_ms / 2000, args.mbit_per_s * 1e6 / 8
     directions = {source: Direction(source, target, *cable) for source, target in (ends, ends[::-1])}
