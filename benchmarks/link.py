@@ -1,8 +1,8 @@
 """A training step of two hosts on a slow link, over the same on a fast one.
 
 `python -m benchmarks.link --out DIR` makes the hosts of network namespaces (root, Linux), and starts the command line
-on each with torchrun: T5 with random weights, one process and one thread per host. A method that --out has is not
-measured again.
+on each with torchrun: T5 with random weights, one process and one thread per host. What --out has is not measured
+again.
 """
 
 import argparse
@@ -32,8 +32,9 @@ REPEATS = 32  # of a premise
 MB = 1e6
 
 
-def measure(method: str, args: argparse.Namespace, setting: Mapping[str, Any]) -> Result:
+def measure(name: str, args: argparse.Namespace, setting: Mapping[str, Any]) -> Result:
     """Seconds and bytes of each step, on both links in turn."""
+    method = name.partition("/")[2]
     cables = {FAST: None, SLOW: Cable(setting["round_trip_ms"], setting["mbit_per_s"])}
     found: Result = {link: {"seconds": [], "sent_bytes": []} for link in cables}
     with tempfile.TemporaryDirectory() as temporary:
@@ -97,6 +98,12 @@ def summarize(result: Mapping[str, Any]) -> dict[str, Any]:
     return links | {"speed": speed}
 
 
+def title(name: str) -> str:
+    """`T5-base, Compacter` of base/compacter."""
+    size, _, method = name.partition("/")
+    return f"T5-{size}, {TITLES.get(method, method)}"
+
+
 def markdown(results: Mapping[str, Result]) -> str:
     """A row for each method, under what was measured."""
     text, rows = "", []
@@ -105,8 +112,8 @@ def markdown(results: Mapping[str, Result]) -> str:
         cells = [f"{result['trained']:,}", *(f"{found[link]['sent_mb']:,.2f}" for link in (FAST, SLOW))]
         cells += [f"{found[link][key]:.2f}" for link in (FAST, SLOW) for key in ("median_s", "minimum_s")]
         cells += [f"{found['speed'][key]:.3f}" for key in ("median", "minimum")]
-        rows.append([TITLES.get(name, name), *cells])
-        text += f"{TITLES.get(name, name)}: {', '.join(f'{key} {value}' for key, value in known.items())}  \n"
+        rows.append([title(name), *cells])
+        text += f"{title(name)}: {', '.join(f'{key} {value}' for key, value in known.items())}  \n"
     header = ["", "trained", *(f"sent per step and host, MB, {link}" for link in (FAST, SLOW))]
     header += [f"{link}: {key} of a step, s" for link in (FAST, SLOW) for key in ("median", "minimum")]
     header += [f"speed on the slow link, of {key}s" for key in ("median", "minimum")]
@@ -119,14 +126,14 @@ def draw(results: Mapping[str, Result], path: Path) -> None:
 
     figure = Figure(figsize=(8, 1 + 1.1 * len(results)), dpi=120)
     axes, names = figure.subplots(), []
-    for row, (method, result) in enumerate(results.items()):
+    for row, (name, result) in enumerate(results.items()):
         found = summarize(result)
         for place, (link, color) in enumerate({FAST: "0.65", SLOW: "tab:blue"}.items()):
             seconds, height = found[link]["median_s"], row + 0.2 * (2 * place - 1)
             axes.barh(height, seconds, 0.36, color=color, label=link if row == 0 else None)
             text = f" {seconds:.2f} s" + (f" · speed {found['speed']['median']:.3f}" if link == SLOW else "")
             axes.text(seconds, height, text, va="center", fontsize=8)
-        names.append(f"{TITLES.get(method, method)}\n{found[SLOW]['sent_mb']:,.1f} MB")
+        names.append(f"{title(name)}\n{found[SLOW]['sent_mb']:,.1f} MB")
     axes.set_yticks(range(len(results)), names, fontsize=9)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="median seconds of a training step; below the method: MB that a host sends in it")
@@ -153,7 +160,8 @@ def main() -> None:
     shared = ("size", "batch_size", "steps", "rounds", "round_trip_ms", "mbit_per_s")
     setting = {name: getattr(args, name) for name in shared} | {"length": MAX_LENGTH} | environment("cpu")
     path = args.out / "link.json"
-    results = measure_missing(path, dict.fromkeys(args.methods, setting), lambda name: measure(name, args, setting))
+    wanted = dict.fromkeys([f"{args.size}/{method}" for method in args.methods], setting)
+    results = measure_missing(path, wanted, lambda name: measure(name, args, setting))
     write(args.out, "link", {"methods": results}, markdown(results))
     draw(results, args.out / "link.png")
 

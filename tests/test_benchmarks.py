@@ -214,12 +214,12 @@ def test_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both hosts send the gradients once per step, and the slow link takes its round trip."""
     monkeypatch.setattr(sys, "argv", ["link", f"--out={tmp_path}", "--methods=compacter", "--size=tiny", "--rounds=1"])
     link.main()
-    found = json.loads((tmp_path / "link.json").read_text())["methods"]["compacter"]
+    found = json.loads((tmp_path / "link.json").read_text())["methods"]["tiny/compacter"]
     for sent in (found[name]["sent_bytes"] for name in (link.FAST, link.SLOW)):
         assert 4 * found["trained"] < min(sent) < 2 * 4 * found["trained"]
     slow, fast = (min(found[name]["seconds"]) for name in (link.SLOW, link.FAST))
     assert slow > fast + 0.02
-    assert (tmp_path / "link.png").exists() and "| Compacter | 4,768 |" in (tmp_path / "link.md").read_text()
+    assert (tmp_path / "link.png").exists() and "| T5-tiny, Compacter | 4,768 |" in (tmp_path / "link.md").read_text()
 
 
 @pytest.mark.soak

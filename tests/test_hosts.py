@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -155,7 +156,7 @@ def test_other_versions_on_a_host(hosts: TwoHosts, tmp_path: Path) -> None:
     (tmp_path / "transformers-4.0.dist-info/METADATA").write_text("Name: transformers\nVersion: 4.0\n")
     processes = []
     for host, path in enumerate(["", str(tmp_path)]):
-        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+        pipes: dict[str, Any] = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
         processes.append(hosts.torchrun(host, *arguments(tmp_path / "runs"), env={"PYTHONPATH": path}, **pipes))
     told = [line for process in processes for line in process.communicate(timeout=120)[1].splitlines()]
     assert all(process.returncode for process in processes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
+from torch.distributed import GradBucket  # type: ignore[attr-defined]
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
@@ -45,8 +46,9 @@ class Connection(Callback):
         if isinstance(model, DistributedDataParallel) and distributed.get_backend() == "gloo":
             model.register_comm_hook(None, self._average)
 
-    def _average(self, state: Any, bucket: distributed.GradBucket) -> Future[Tensor]:
+    def _average(self, state: Any, bucket: GradBucket) -> Future[Tensor]:
         """As DistributedDataParallel does it without a hook."""
+        assert distributed.group.WORLD is not None
         future = allreduce_hook(distributed.group.WORLD, bucket)
         future.add_done_callback(self._note_failure)
         return future

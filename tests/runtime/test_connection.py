@@ -34,7 +34,7 @@ def backward(connection: Connection) -> None:
 @pytest.mark.usefixtures("_process_group")
 def test_gradients_that_cannot_be_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     failed: torch.futures.Future[torch.Tensor] = torch.futures.Future()
-    failed.set_exception(RuntimeError("whatever gloo says"))
+    failed.set_exception(RuntimeError("whatever gloo says"))  # type: ignore[arg-type]
     monkeypatch.setattr("lit_compacter.runtime.connection.allreduce_hook", lambda group, bucket: failed)
     connection = Connection()
     with pytest.raises(LostConnection, match=r"rank 0 cannot reach another process.*; last\.ckpt is of step 3$"):

@@ -27,7 +27,7 @@ LAUNCHES = {
 }
 # A launch: environment, options of the trainer, and whether this process is the first.
 ALONE = {"accelerator": "cpu", "devices": 1}
-BOTH = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+BOTH: dict[str, Any] = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
 TORCHRUN_2 = TORCHRUN | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
 GOOD: dict[str, tuple[dict[str, str], dict[str, Any], bool]] = {
     "alone": ({}, ALONE, True),
