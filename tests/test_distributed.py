@@ -60,7 +60,7 @@ def test_training_is_divided_exactly(tmp_path: Path, without_dropout: Path) -> N
         torch.testing.assert_close(moments[1][i]["exp_avg"], state["exp_avg"], rtol=1e-5, atol=exact)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("sharded", marks=pytest.mark.soak)])
 def test_a_step_communicates_once(strategy: str, tmp_path: Path) -> None:
     """Loss, token count and stop signals travel with the gradients; `sharded` gathers its blocks besides."""
     more = ["--trainer.callbacks+=tests.user_callbacks.CountCommunication", "--trainer.max_steps=8"]
