@@ -25,7 +25,7 @@ def test_a_share_is_that_of_transformers(warmup: float, steps: int) -> None:
 def test_the_learning_rate_follows(warmup: float, peak: int) -> None:
     """Linear from 0 to the peak and from there to 0, over a run of 50 optimizer steps."""
     module = T5Module(LayerNorms(), learning_rate=0.01, warmup_steps=warmup)
-    module.weight = torch.nn.Parameter(torch.zeros(1))
+    module.model = torch.nn.Linear(1, 1)  # type: ignore[assignment]
     trainer = Trainer(accelerator="cpu", max_epochs=-1, max_steps=50, logger=False, enable_checkpointing=False)
     module.trainer = trainer
     made: Any = module.configure_optimizers()
