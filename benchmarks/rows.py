@@ -145,7 +145,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 400_000])
     parser.add_argument("--num_proc", type=int, default=os.cpu_count())
     parser.add_argument("--model_name", default="data/tiny-t5", help="the model that is trained for a step")
-    parser.add_argument("--tokenizer", default="data/tiny-t5", help="whose speed is measured, on the smallest file")
+    parser.add_argument("--tokenizer", default="data/tiny-t5", help="whose speed is measured")
+    parser.add_argument("--speed_rows", type=int, default=100_000, help="for the speed of tokenization")
     parser.add_argument("--rounds", type=int, default=3, help="of the speed")
     parser.add_argument("--folder", type=Path, default=Path("build/rows"), help="for the files and the cache")
     parser.add_argument("--out", type=Path, help="folder for the results; default: they are only printed")
@@ -159,7 +160,8 @@ def main() -> None:
         words = command(path, files[min(files)], args, cache)
         results[count] = {start: measure(words) for start in ("empty cache", "from the cache")}
         shutil.rmtree(cache)
-    speed = tokens_per_second(files[min(files)], args)
+    write_rows(timed := args.folder / f"{args.speed_rows}.jsonl", args.speed_rows)
+    speed = tokens_per_second(timed, args)
     header = ["rows", "start", "s to the first step", "own memory, MB", "with mapped files, MB"]
     lines = [
         [f"{count:,}", start, f"{m['seconds']:.1f}", f"{m['anonymous_mb']:,.0f}", f"{m['with_files_mb']:,.0f}"]
@@ -171,7 +173,7 @@ def main() -> None:
     rates = [[name, f"{rate:,.0f}"] for name, rate in best.items()]
     text = f"{table(header, lines)}\n{table(['', 'tokens/s, best of the rounds'], rates)}\n"
     text += f"{ours / alone / args.num_proc:.2f} × processes × the tokenizer's own speed\n"
-    setting = {"num_proc": args.num_proc, "rounds": args.rounds}
+    setting = {"num_proc": args.num_proc, "rounds": args.rounds, "speed_rows": args.speed_rows}
     write(args.out, "rows", {"setting": setting, "machine": machine(), "rows": results, "tokens_per_s": speed}, text)
     if args.out:
         draw(results, args.out / "rows.png")

@@ -171,7 +171,15 @@ def test_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.soak
 def test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ["--rows", "300", "3000", "--num_proc=2", "--rounds=1", f"--folder={tmp_path / 'rows'}"]
+    options = [
+        "--rows",
+        "300",
+        "3000",
+        "--num_proc=2",
+        "--rounds=1",
+        "--speed_rows=300",
+        f"--folder={tmp_path / 'rows'}",
+    ]
     run(rows, monkeypatch, *options, f"--out={tmp_path / 'out'}")
     found = json.loads((tmp_path / "out/rows.json").read_text())
     assert list(found["rows"]) == ["300", "3000"] and (tmp_path / "out/rows.png").exists()

@@ -60,6 +60,14 @@ class Rows:
         return replace(self, numbers=self.numbers[places])
 
     @property
+    def chosen(self) -> "datasets.Dataset":
+        """The chosen rows."""
+        first = int(self.numbers[0])
+        following = range(first, first + len(self))
+        # datasets compares an array with a range value by value.
+        return self.table.select(following if np.array_equal(self.numbers, following) else self.numbers)
+
+    @property
     def groups(self) -> npt.NDArray[np.int64]:
         """Each row's group, by a number. A row without one is a group of its own."""
         groups = self.table.data.column("group")

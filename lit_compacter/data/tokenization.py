@@ -103,7 +103,7 @@ def tokenize_rows(
 
     def tokenize(path: Path | None) -> "datasets.Dataset":
         """Make the examples, or read the files at `path`, which has a suffix for each process."""
-        return rows.table.select(rows.numbers).map(
+        return rows.chosen.map(
             encoder,
             batched=True,
             with_indices=True,
