@@ -1,17 +1,22 @@
 """From a stock T5 and a method to the model that is trained."""
 
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
-from lit_compacter.backbones.files import model_commit
+from lit_compacter.backbones.drawing import RandomWeights
+from lit_compacter.backbones.files import model_commit, model_folder
 from lit_compacter.backbones.fused import fuse
-from lit_compacter.backbones.loading import fingerprint, load_backbone
+from lit_compacter.backbones.loading import fingerprint, load_backbone, load_config
 from lit_compacter.backbones.options import BackboneOptions
+from lit_compacter.backbones.placeholders import cast
 from lit_compacter.backbones.quantization import check_installed, quantize_linears
+from lit_compacter.backbones.weights import Part, Weights, open_files
 from lit_compacter.checkpoints.format import names_to_save, tensors
 from lit_compacter.errors import UserError
 from lit_compacter.layers.quantized import Quantization
@@ -27,16 +32,25 @@ class FineTunedModel:
         saved_names: Names of the tensors that a checkpoint holds.
         backbone: Identity of the stock model, for checkpoints.
         commit: The stock model's commit on the hub; None for a folder.
+        weights: Where the values of the frozen parameters come from, which are placeholders; None if the model holds
+            them.
     """
 
     model: T5ForConditionalGeneration
     saved_names: set[str]
     backbone: dict[str, Any]
     commit: str | None
+    weights: Weights | None
 
 
-def build_model(method: Method, options: BackboneOptions) -> FineTunedModel:
+def build_model(method: Method, options: BackboneOptions, part: Part | None = None) -> FineTunedModel:
     """Load a stock T5, make it faster, and apply the method. New parameters follow torch's global seed.
+
+    Args:
+        method: The method.
+        options: Which T5, and how it is held.
+        part: The part of the frozen weights that this process will hold. They are not loaded here, where the method and
+            the files allow. Default: all of them.
 
     Raises:
         UserError: Nothing can be loaded, or the method does not fit the model or its quantization.
@@ -44,22 +58,55 @@ def build_model(method: Method, options: BackboneOptions) -> FineTunedModel:
     if options.computes_in_bfloat16 and torch.get_default_dtype() == torch.float64:
         raise UserError("a backbone in bfloat16, 8 or 4 bits computes in bfloat16; remove --trainer.precision 64-true")
     with torch.device("cpu"):  # the device may lack memory for weights that are not yet quantized or rounded
-        model = load_backbone(options.model_name, options.pretrained, options.revision)
-        backbone = {"pretrained": options.pretrained} | fingerprint(model)  # of the weights before quantization
+        weights = part and open_weights(method, options, part)
+        model = weights.model if weights else load_backbone(options.model_name, options.pretrained, options.revision)
+        # of the weights before quantization
+        identity = fingerprint(model, weights.rows) if weights else fingerprint(model)
         fuse(model)
-        model.to(torch.get_default_dtype())  # float64 with 64-true; must precede the restoring of a checkpoint
+        for parameter in model.parameters():
+            cast(parameter, torch.get_default_dtype())  # float64 with 64-true; must precede a checkpoint's restoring
         if options.quantization is not None:
             quantize_linears(model, options.quantization)
         base = tensors(model)
         method.apply(model)
         names = names_to_save(model, base)
+        if weights:
+            check_added(method, model, base)
+            weights.read_trained()
         if options.computes_in_bfloat16:
             hold_frozen_weights_in(torch.bfloat16, model)
     model.train()  # from_pretrained returns it in eval mode, without dropout
     if options.gradient_checkpointing:
         # transformers renames the method within 5.x
         getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
-    return FineTunedModel(model, names, backbone, model_commit(options.model_name, options.revision))
+    commit = model_commit(options.model_name, options.revision)
+    return FineTunedModel(model, names, {"pretrained": options.pretrained} | identity, commit, weights)
+
+
+def open_weights(method: Method, options: BackboneOptions, part: Part) -> Weights | None:
+    """The backbone's weights, to be read in parts; None, with a warning, if they must be loaded whole."""
+    name, revision = options.model_name, options.revision
+    weights: Weights | None = None
+    if method.reads_weights():
+        reason = f"method {type(method).__name__} may read the backbone's weights"
+    elif not options.pretrained:
+        return RandomWeights(load_config(name, revision), part)
+    elif weights := open_files(name, model_folder(name, revision, weights=True), load_config(name, revision)):
+        return weights
+    else:
+        reason = f"the model {name!r} has no model.safetensors, which its save_pretrained would write"
+    warnings.warn(f"{reason}, so each process first loads the whole model into host memory, in float32", stacklevel=4)
+    return None
+
+
+def check_added(method: Method, model: T5ForConditionalGeneration, base: Iterable[Tensor]) -> None:
+    """Raise UserError if what a method has added to a model of placeholders was computed from them."""
+    base_ids = {id(tensor) for tensor in base}
+    if any(tensor.isnan().any() for tensor in tensors(model) if id(tensor) not in base_ids):
+        raise UserError(
+            f"method {type(method).__name__} reads the backbone's weights: its reads_weights() must return True for "
+            "strategy sharded"
+        )
 
 
 def check_quantization(method: Method, quantization: Quantization) -> None:
@@ -85,7 +132,7 @@ def hold_frozen_weights_in(dtype: torch.dtype, model: T5ForConditionalGeneration
     weights = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
     for weight in (*weights, model.get_input_embeddings().weight):
         if not weight.requires_grad and weight.is_floating_point():  # else it is quantized
-            weight.data = weight.data.to(dtype)
+            cast(weight, dtype)
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.register_forward_hook(_in_float32, prepend=True)

@@ -21,6 +21,7 @@ from lit_compacter.adapters.initial import load_initial_adapter, read_initial_ad
 from lit_compacter.backbones.generation import generate_texts, rank_texts
 from lit_compacter.backbones.loading import load_skeleton
 from lit_compacter.backbones.tokenizer import check_tokenizer
+from lit_compacter.backbones.weights import Part
 from lit_compacter.checkpoints.compatibility import check_compatible, set_optimizer_options
 from lit_compacter.checkpoints.format import FORMAT, METADATA_KEY, Metadata
 from lit_compacter.compat import ignore_in_ddp
@@ -62,6 +63,7 @@ class T5Module(LightningModule):
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.totals = StepTotals()
         self.is_finite = torch.tensor(True)  # whether all gradients have been
+        self.part: Part | None = None  # of the frozen weights that this process holds, if a strategy shards them
         self.synced_generate = False  # a sharded model needs all processes to decode the same number of tokens
         self.majority_target = ""  # most common training target, which replaces invalid outputs in leaderboard files
 
@@ -91,8 +93,8 @@ class T5Module(LightningModule):
         if self.model is not None:  # Lightning calls this before every verb
             return
         torch.manual_seed(self.options.seed)
-        built = build_model(self.method, self.options)
-        model, self.backbone, self.commit = built.model, built.backbone, built.commit
+        built = build_model(self.method, self.options, self.part)
+        model, self.backbone, self.commit, self.weights = built.model, built.backbone, built.commit, built.weights
         if self.tokenizer is not None:
             check_tokenizer(self.tokenizer, model.config)
         if self.options.init_from is not None and self.trainer.state.fn == TrainerFn.FITTING:

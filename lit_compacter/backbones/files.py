@@ -8,9 +8,11 @@ from lit_compacter.hub.repository import Repository, find_repository
 CONFIG = (("config.json",),)
 TOKENIZER = (("tokenizer.json",), ("spiece.model",), ("tokenizer_config.json",))  # the last is ByT5's
 TOKENIZER_SETTINGS = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "*.model")
+SAFETENSORS = "model.safetensors"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
 WEIGHTS = (
-    ("model.safetensors",),
-    ("model.safetensors.index.json", "model-*-of-*.safetensors"),
+    (SAFETENSORS,),
+    (SAFETENSORS_INDEX, "model-*-of-*.safetensors"),
     ("pytorch_model.bin",),
     ("pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
 )

@@ -1,6 +1,7 @@
 """Answers of a model: greedily decoded, or the likeliest of a few."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,12 +56,14 @@ def rank_texts(
 
     The other arguments are those of `generate_texts`.
     """
-    states = model.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, S, d)
     losses = []
+    source: dict[str, Any] = {"input_ids": input_ids}
     for answer in answers:  # one after another, so that memory does not grow with their number
         labels = tokenizer(answer, return_tensors="pt").input_ids.to(input_ids.device).expand(len(input_ids), -1)
         decoder_input_ids = model.prepare_decoder_input_ids_from_labels(labels)  # (B, T)
-        inputs = {"encoder_outputs": (states,), "attention_mask": attention_mask, "use_cache": False}
-        logits = model(decoder_input_ids=decoder_input_ids, **inputs).logits.float()  # (B, T, V)
+        inputs = {"attention_mask": attention_mask, "decoder_input_ids": decoder_input_ids, "use_cache": False}
+        output = model(**source, **inputs)
+        source = {"encoder_outputs": (output.encoder_last_hidden_state,)}  # (B, S, d)
+        logits = output.logits.float()  # (B, T, V)
         losses.append(F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").sum(1))
     return [answers[index] for index in torch.stack(losses).argmin(0).tolist()]

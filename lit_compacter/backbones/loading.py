@@ -1,15 +1,19 @@
 """Load the pretrained model that a run starts from, and compute its fingerprint."""
 
 import hashlib
+import math
+import operator
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import (
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForSeq2SeqLM,
     GenerationConfig,
@@ -27,8 +31,11 @@ SUPPORTED = {"t5": "T5 v1.0, v1.1, Flan-T5, ByT5", "mt5": "mT5", "umt5": "UMT5",
 SIZES = ["vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"]
 SHAPE = [*SIZES, "feed_forward_proj"]
 NUM_VALUES = 16  # tokens whose embedding's first value is kept
+NUM_DIGESTED = 1024  # values of each tensor
 ROUNDING = 2**-7  # of bfloat16
 TOKENS = ["pad_token_id", "eos_token_id", "decoder_start_token_id"]
+
+Rows: TypeAlias = Callable[[Tensor, slice], Tensor]
 
 
 def load_backbone(name: str, pretrained: bool = True, revision: str | None = None) -> T5ForConditionalGeneration:
@@ -46,14 +53,30 @@ def load_backbone(name: str, pretrained: bool = True, revision: str | None = Non
     """
     config = load_config(name, revision)
     if not pretrained:
-        return _greedy(_random(config))
-    folder = model_folder(name, revision, weights=True)
+        return random_backbone(config)
+    return read_backbone(name, model_folder(name, revision, weights=True), config)
+
+
+def read_backbone(
+    name: str, folder: Path, config: PretrainedConfig, tensors: Mapping[str, Tensor] | None = None
+) -> T5ForConditionalGeneration:
+    """Build the T5 of a folder in float32, set up for greedy decoding.
+
+    Args:
+        name: The model's name, for messages.
+        folder: The folder.
+        config: Its config.
+        tensors: What its parameters become, instead of what the files of weights hold.
+
+    Raises:
+        UserError: The weights cannot be read, or do not fit the config.
+    """
     try:
-        model, found = AutoModelForSeq2SeqLM.from_pretrained(
-            folder,
+        model, found = MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+            folder if tensors is None else None,
+            state_dict=tensors,
             config=config,
             dtype=torch.float32,  # required for training, whatever the precision of the file
-            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
@@ -90,7 +113,11 @@ def load_config(name: str, revision: str | None = None) -> PretrainedConfig:
 
 def load_skeleton(name: str, revision: str | None = None) -> T5ForConditionalGeneration:
     """Build the model on the meta device, without memory for its weights, to check options against it."""
-    config = load_config(name, revision)
+    return build_skeleton(load_config(name, revision))
+
+
+def build_skeleton(config: PretrainedConfig) -> T5ForConditionalGeneration:
+    """Build a model of a config on the meta device."""
     with torch.device("meta"):
         return AutoModelForSeq2SeqLM.from_config(config)
 
@@ -145,32 +172,44 @@ def _check_weights(name: str, found: dict[str, Any]) -> None:
     if unused := sorted(found["unexpected_keys"]):
         warnings.warn(
             f"the model {name!r} has weights that its config.json does not use: {unused[0]} ({len(unused)} in all)",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def _random(config: PretrainedConfig) -> T5ForConditionalGeneration:
+def random_backbone(config: PretrainedConfig) -> T5ForConditionalGeneration:
+    """A T5 in float32 with weights drawn from torch's global generator, set up for greedy decoding."""
     with torch.device("cpu"):  # the same weights whatever the training device
         model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)  # the config may name a file's
         # v1.1, mT5 and UMT5 have an untied output layer, but their configs may not say so, and a new model ties it.
         if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):
             untie(model)
-    return model
+    return _greedy(model)
 
 
-def fingerprint(model: T5ForConditionalGeneration) -> dict[str, Any]:
+def fingerprint(model: T5ForConditionalGeneration, rows: Rows = operator.getitem) -> dict[str, Any]:
     """Identify a backbone by its shape, a digest of the first values of every tensor, and values of its embedding.
 
     The digest is of one precision. The values can be compared in any, because quantization leaves embeddings alone.
+
+    Args:
+        model: The model.
+        rows: Reads some rows of one of its tensors.
     """
     config: PretrainedConfig = model.config
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict(keep_vars=True).items()):
         digest.update(name.encode())
-        digest.update(tensor.flatten()[:1024].float().cpu().numpy().tobytes())
-    values = model.get_input_embeddings().weight.detach()[:NUM_VALUES, 0].float().tolist()
+        first = rows(tensor, first_rows(tensor)).detach().flatten()[:NUM_DIGESTED]
+        digest.update(first.float().cpu().numpy().tobytes())
+    embeddings = model.get_input_embeddings().weight
+    values = rows(embeddings, first_rows(embeddings)).detach()[:NUM_VALUES, 0].float().tolist()
     identity = {"dtype": str(model.dtype), "weights": digest.hexdigest()[:16], "values": values}
     return {field: getattr(config, field) for field in SHAPE} | identity
+
+
+def first_rows(tensor: Tensor) -> slice:
+    """The rows of a tensor that its model's fingerprint reads, or more."""
+    return slice(0, min(len(tensor), max(NUM_VALUES, -(-NUM_DIGESTED // math.prod(tensor.shape[1:])))))
 
 
 def check_same_backbone(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

@@ -198,4 +198,5 @@ def is_layer_norm(name: str) -> bool:
 
 def untie(model: T5ForConditionalGeneration) -> None:
     """Give a model an output layer that is not tied to the embeddings, with random weights."""
-    model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * model.config.d_model**-0.5)
+    weight = nn.Parameter(torch.empty_like(model.lm_head.weight))
+    model.lm_head.weight = nn.init.normal_(weight, std=model.config.d_model**-0.5)

@@ -40,6 +40,10 @@ class Method(ABC):
         """Why the method cannot be used with `model.quantization`, such as "trains all weights"; None if it can."""
         return None
 
+    def reads_weights(self) -> bool:
+        """Whether `inject` reads the values of the backbone's weights. Strategy sharded must then load them whole."""
+        return False
+
     @abstractmethod
     def inject(self, model: T5ForConditionalGeneration) -> None:
         """Add modules to the frozen `model`, and unfreeze the base parameters to train with them."""

@@ -65,5 +65,8 @@ class Peft(Method):
                 return f"has {option} {self.config[option]}, which reads the weights"
         return None
 
+    def reads_weights(self) -> bool:
+        return self.obstacle_to_quantization() is not None or "modules_to_save" in self.config  # it copies those
+
     def summary_group(self, name: str) -> str:
         return str(self.config["peft_type"]).lower()

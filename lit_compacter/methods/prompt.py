@@ -28,6 +28,9 @@ class PromptTuning(Method):
     def check(self, skeleton: T5ForConditionalGeneration) -> None:
         self.apply(skeleton)
 
+    def reads_weights(self) -> bool:
+        return self.init == "tokens"
+
     def inject(self, model: T5ForConditionalGeneration) -> None:
         if not 1 <= self.length <= MAX_LENGTH:
             raise UserError(f"model.method.length is {self.length}; expected 1 to {MAX_LENGTH} vectors")
