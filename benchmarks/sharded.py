@@ -1,0 +1,128 @@
+"""Host memory in which each process of a run builds its model, with a whole and with a sharded backbone.
+
+`python -m benchmarks.sharded --out DIR` saves a T5 with random weights once, and trains Compacter on it for a few steps
+under each strategy, in several processes on this CPU. The memory is above what a process has before it builds the
+model; a sharded backbone should need at most 1.2 × (the tensors it holds + the largest block that is gathered).
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import OURS, THEIRS, machine
+from benchmarks.results import run, table, write
+from benchmarks.sizes import SIZES, t5_config
+from benchmarks.workers import start_memory
+from lit_compacter.backbones.loading import random_backbone
+
+ROOT = Path(__file__).parents[1]
+TOKENIZER = ROOT / "data/tiny-t5"  # whose tokens all sizes have
+SLACK = 1.2  # of the bound
+CASES = {
+    "ddp, float32": ["--trainer.strategy=ddp"],
+    "sharded, float32": ["--trainer.strategy=sharded"],
+    "ddp, bfloat16": ["--trainer.strategy=ddp", "--model.backbone_dtype=bfloat16"],
+    "sharded, bfloat16": ["--trainer.strategy=sharded", "--model.backbone_dtype=bfloat16"],
+}
+COLUMNS = {
+    "held_mb": "tensors held, MB",
+    "ready_mb": "peak until ready, MB",
+    "bound_mb": "bound, MB",
+    "ready_s": "until ready, s",
+    "step_s": "training step, s",
+    "peak_mb": "peak of the run, MB",
+}
+
+
+def make_model(size: str, folder: Path) -> None:
+    """Save a T5 with random weights in several safetensors files, unless the folder has one."""
+    if (folder / "config.json").exists():
+        return
+    shutil.copytree(TOKENIZER, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
+    random_backbone(t5_config(size)).save_pretrained(folder, max_shard_size="500MB")
+
+
+def measure(model: Path, options: list[str], processes: int, steps: int) -> dict[str, float]:
+    """The most memory and time of the processes of a run.
+
+    Raises:
+        SystemExit: The run failed; its last line is printed.
+    """
+    name = f"{start_memory.__name__}.{start_memory.StartMemory.__name__}"
+    with tempfile.TemporaryDirectory() as folder:
+        callback = json.dumps({"class_path": name, "init_args": {"folder": folder}})
+        arguments = ["main.py", "fit", "--config=demo.yaml", f"--model.model_name={model}", *options]
+        arguments += ["--trainer.accelerator=cpu", f"--trainer.devices={processes}", f"--trainer.max_steps={steps}"]
+        arguments += ["--data.batch_size=4", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
+        arguments += [f"--trainer.callbacks+={callback}", f"--trainer.default_root_dir={folder}", "--run_name=run"]
+        try:
+            run(*arguments)
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(error.stderr.strip().splitlines()[-1]) from error
+        found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]
+    values = {key: max(one[key] for one in found) for key in found[0] if key != "steps_s"}
+    values["step_s"] = max(statistics.median(one["steps_s"]) for one in found)
+    return values | {"bound_mb": SLACK * (values["held_mb"] + values["largest_block_mb"])}
+
+
+def markdown(results: Mapping[str, Mapping[str, float]], setting: Mapping[str, Any]) -> str:
+    """The setting and a table."""
+    head = ", ".join(f"{key} {value}" for key, value in setting.items())
+    rows = [
+        [name, *(f"{values[key]:,.1f}" if key.endswith("_s") else f"{values[key]:,.0f}" for key in COLUMNS)]
+        for name, values in results.items()
+    ]
+    return f"{head}; {machine()['cpu']}\n\n{table(['per process', *COLUMNS.values()], rows)}"
+
+
+def draw(results: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Bars of the peak memory until the model is ready, with the bound of a sharded backbone."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1 + 0.4 * len(results)), dpi=120)
+    axes = figure.add_subplot()
+    for row, (name, values) in enumerate(results.items()):
+        is_sharded = name.startswith("sharded")
+        axes.barh(row, values["ready_mb"], color=OURS if is_sharded else THEIRS)
+        axes.text(values["ready_mb"], row, f" {values['ready_mb']:,.0f}", va="center", fontsize=8)
+        if is_sharded:
+            axes.plot([values["bound_mb"]] * 2, [row - 0.45, row + 0.45], color="tab:red")
+    axes.plot([], [], color="tab:red", label=f"{SLACK} × (held + largest block)")
+    axes.set_yticks(range(len(results)), list(results), fontsize=9)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("peak host memory of a process until its model is ready, MB", fontsize=9, loc="left")
+    axes.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder for the table, JSON and chart")
+    parser.add_argument("--size", choices=SIZES, default="large")
+    parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--steps", type=int, default=3, help="training steps; the table has their median")
+    parser.add_argument("--models", type=Path, default=ROOT / "build/sharded", help="folder that keeps the model")
+    args = parser.parse_args()
+    folder = args.models / args.size
+    make_model(args.size, folder)
+    results = {}
+    for count in args.processes:
+        for name, options in CASES.items():
+            results[f"{name}, {count} processes"] = measure(folder, options, count, args.steps)
+            print(f"{name}, {count} processes", flush=True)
+    setting = {"size": args.size, "steps": args.steps, "batch_size": 4, "threads": 1}
+    write(args.out, "sharded", {"setting": setting, "machine": machine(), "results": results}, markdown(results, setting))
+    if args.out:
+        draw(results, args.out / "sharded.png")
+
+
+if __name__ == "__main__":
+    main()
