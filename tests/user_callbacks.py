@@ -118,3 +118,15 @@ class Pause(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         time.sleep(0.1)
+
+
+class Gathers(Callback):
+    """Counts how often the blocks of a sharded backbone are gathered in a validation, and keeps it in the run folder."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.profile = profile(activities=[ProfilerActivity.CPU]).__enter__()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.profile.stop()
+        count = sum(event.count for event in self.profile.key_averages() if event.key == "c10d::_allgather_base_")
+        (Path(trainer.default_root_dir) / "gathers.json").write_text(json.dumps(count))

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from transformers import BertConfig, T5ForConditionalGeneration
 
-from lit_compacter.backbones.loading import fingerprint, load_backbone
+from lit_compacter.backbones.loading import fingerprint, load_backbone, load_config
+from lit_compacter.backbones.weights import open_files
 from lit_compacter.errors import UserError
 from tests.models import small_t5
 
@@ -95,21 +96,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+def open_parts(folder: str) -> object:
+    return open_files(folder, Path(folder), load_config(folder))
+
+
+@pytest.mark.parametrize("load", [load_backbone, open_parts])
 @pytest.mark.parametrize("case", DAMAGES)
-def test_no_part_of_a_model_is_random(case: str, tmp_path: Path) -> None:
+def test_no_part_of_a_model_is_random(case: str, load: Callable[[str], object], tmp_path: Path) -> None:
     small_t5().save_pretrained(tmp_path)
     change, message = DAMAGES[case]
     change(tmp_path)
     with pytest.raises(UserError) as refused:
-        load_backbone(str(tmp_path))
+        load(str(tmp_path))
     assert message in str(refused.value)
 
 
-def test_weights_that_the_config_leaves_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("load", [load_backbone, open_parts])
+def test_weights_that_the_config_leaves_out(load: Callable[[str], object], tmp_path: Path) -> None:
     small_t5().save_pretrained(tmp_path)
     configured(tmp_path, num_layers=1)
     with pytest.warns(UserWarning, match=r"weights that its config.json does not use: encoder.block.1.* \(8 in all\)"):
-        load_backbone(str(tmp_path))
+        load(str(tmp_path))
 
 
 def test_a_pickle_that_would_run_something_runs_nothing(tmp_path: Path) -> None:
