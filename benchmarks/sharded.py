@@ -7,16 +7,18 @@ model; a sharded backbone should need at most 1.2 × (the tensors it holds + the
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import OURS, THEIRS, machine
-from benchmarks.results import run, table, write
+from benchmarks.results import table, write
 from benchmarks.sizes import SIZES, t5_config
 from benchmarks.workers import start_memory
 from lit_compacter.backbones.loading import random_backbone
@@ -24,6 +26,7 @@ from lit_compacter.backbones.loading import random_backbone
 ROOT = Path(__file__).parents[1]
 TOKENIZER = ROOT / "data/tiny-t5"  # whose tokens all sizes have
 SLACK = 1.2  # of the bound
+BATCH_SIZE = 4  # of each process
 CASES = {
     "ddp, float32": ["--trainer.strategy=ddp"],
     "sharded, float32": ["--trainer.strategy=sharded"],
@@ -57,14 +60,15 @@ def measure(model: Path, options: list[str], processes: int, steps: int) -> dict
     name = f"{start_memory.__name__}.{start_memory.StartMemory.__name__}"
     with tempfile.TemporaryDirectory() as folder:
         callback = json.dumps({"class_path": name, "init_args": {"folder": folder}})
-        arguments = ["main.py", "fit", "--config=demo.yaml", f"--model.model_name={model}", *options]
+        arguments = ["main.py", "fit", "--config=demo.yaml", *options]
         arguments += ["--trainer.accelerator=cpu", f"--trainer.devices={processes}", f"--trainer.max_steps={steps}"]
-        arguments += ["--data.batch_size=4", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
-        arguments += [f"--trainer.callbacks+={callback}", f"--trainer.default_root_dir={folder}", "--run_name=run"]
-        try:
-            run(*arguments)
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(error.stderr.strip().splitlines()[-1]) from error
+        arguments += [f"--data.batch_size={BATCH_SIZE}", "--trainer.limit_val_batches=0", f"--model.model_name={model}"]
+        arguments += ["--trainer.enable_progress_bar=false", "--run_name=run"]
+        arguments += [f"--trainer.callbacks+={callback}", f"--trainer.default_root_dir={folder}"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        result = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+        if result.returncode:
+            raise SystemExit(result.stderr.strip().splitlines()[-1])
         found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]
     values = {key: max(one[key] for one in found) for key in found[0] if key != "steps_s"}
     values["step_s"] = max(statistics.median(one["steps_s"]) for one in found)
@@ -113,13 +117,13 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.models / args.size
     make_model(args.size, folder)
-    results = {}
+    results: dict[str, dict[str, float]] = {}
+    setting = {"size": args.size, "steps": args.steps, "batch_size": BATCH_SIZE, "threads": 1}
     for count in args.processes:
         for name, options in CASES.items():
             results[f"{name}, {count} processes"] = measure(folder, options, count, args.steps)
-            print(f"{name}, {count} processes", flush=True)
-    setting = {"size": args.size, "steps": args.steps, "batch_size": 4, "threads": 1}
-    write(args.out, "sharded", {"setting": setting, "machine": machine(), "results": results}, markdown(results, setting))
+            content = {"setting": setting, "machine": machine(), "results": results}
+            write(args.out, "sharded", content, markdown(results, setting))  # after each, because it may take long
     if args.out:
         draw(results, args.out / "sharded.png")
 

@@ -60,8 +60,7 @@ def build_model(method: Method, options: BackboneOptions, part: Part | None = No
     with torch.device("cpu"):  # the device may lack memory for weights that are not yet quantized or rounded
         weights = part and open_weights(method, options, part)
         model = weights.model if weights else load_backbone(options.model_name, options.pretrained, options.revision)
-        # of the weights before quantization
-        identity = fingerprint(model, weights.rows) if weights else fingerprint(model)
+        identity = fingerprint(model, weights.rows) if weights else fingerprint(model)  # before quantization
         fuse(model)
         for parameter in model.parameters():
             cast(parameter, torch.get_default_dtype())  # float64 with 64-true; must precede a checkpoint's restoring
@@ -86,7 +85,6 @@ def build_model(method: Method, options: BackboneOptions, part: Part | None = No
 def open_weights(method: Method, options: BackboneOptions, part: Part) -> Weights | None:
     """The backbone's weights, to be read in parts; None, with a warning, if they must be loaded whole."""
     name, revision = options.model_name, options.revision
-    weights: Weights | None = None
     if method.reads_weights():
         reason = f"method {type(method).__name__} may read the backbone's weights"
     elif not options.pretrained:

@@ -69,7 +69,7 @@ class ShardedBackbone(DDPStrategy):
             )
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         shard(module.model, mesh, whole, module.weights, module.part)
-        module.weights = None  # random weights are in memory
+        module.weights = None  # which holds what random weights were drawn
         register_fsdp_forward_method(module.model, "generate")
         module.synced_generate = True
         super().model_to_device()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import efficiency, figure, link, methods, startup
+from benchmarks import efficiency, figure, link, methods, sharded, startup
 from benchmarks.hosts import obstacle
 from benchmarks.results import differences
 from lit_compacter.cli.configs import METHOD_NAMES
@@ -230,3 +230,17 @@ def test_startup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert results["ratios"][startup.IMPORTS]["of_minima"] == 1
     assert results["ratios"]["--help"]["of_medians"] < 1
     assert startup.FIRST_STEP in (tmp_path / "startup.md").read_text()
+
+
+@pytest.mark.soak
+def test_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--size=tiny", "--processes=2", "--steps=1", f"--models={tmp_path}", f"--out={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["sharded", *options])
+    sharded.main()
+    results = json.loads((tmp_path / "sharded.json").read_text())["results"]
+    held = {name: found["held_mb"] for name, found in results.items()}
+    whole = held["ddp, float32, 2 processes"]
+    assert held["sharded, float32, 2 processes"] == pytest.approx(whole / 2, rel=0.02)
+    assert held["sharded, bfloat16, 2 processes"] == pytest.approx(whole / 4, rel=0.04)
+    assert all(found["ready_mb"] > 0 and found["step_s"] > 0 for found in results.values())
+    assert (tmp_path / "sharded.md").exists() and (tmp_path / "sharded.png").exists()

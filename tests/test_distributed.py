@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig
 
+from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.cli.main import main
 from lit_compacter.runtime.signals import EXIT_RESUMABLE
@@ -82,16 +84,43 @@ def test_a_sharded_backbone(tmp_path: Path, without_dropout: Path) -> None:
     torch.testing.assert_close(list(losses(sharded).values()), list(losses(ddp).values()), rtol=1e-4, atol=0)
     held, whole = re.search(r"([\d,]+) of ([\d,]+) parameters on each", (sharded / "stdout").read_text()).groups()  # type: ignore[union-attr]
     assert int(held.replace(",", "")) < 0.52 * int(whole.replace(",", ""))
-    one, other = (read_checkpoint(folder / "checkpoints/last.ckpt")["state_dict"] for folder in (ddp, sharded))
-    assert {name: tensor.shape for name, tensor in one.items()} == {name: t.shape for name, t in other.items()}
-    evaluate = ["validate", "--config=demo.yaml", "--trainer.accelerator=cpu", "--data.batch_size=150"]
-    evaluate += [f"--trainer.default_root_dir={tmp_path}", f"--ckpt_path={sharded / 'checkpoints/last.ckpt'}"]
-    scores = []
-    for name, how in (("alone", []), ("together", ["--trainer.devices=2", "--trainer.strategy=sharded"])):
-        result = run_cli(*evaluate, f"--run_name={name}", *how)
-        assert result.returncode == 0, result.stderr
-        scores.append((tmp_path / name / "metrics.json").read_text())
-    assert scores[0] == scores[1]
+    one, other = (read_checkpoint(folder / "checkpoints/last.ckpt") for folder in (ddp, sharded))
+    shapes = [{name: tensor.shape for name, tensor in state["state_dict"].items()} for state in (one, other)]
+    assert shapes[0] == shapes[1] and one[METADATA_KEY] == other[METADATA_KEY]
+    last = sharded / "checkpoints/last.ckpt"
+    assert validate(tmp_path, last, "alone")[0] == validate(tmp_path, last, "together", *GATHERED_ONCE)[0]
+
+
+SHARDED = ["--trainer.devices=2", "--trainer.strategy=sharded", "--trainer.callbacks+=tests.user_callbacks.Gathers"]
+GATHERED_ONCE = [
+    *SHARDED,
+    "--trainer.strategy=ShardedBackbone",
+    "--trainer.strategy.reshard_after_forward=false",
+]
+
+
+def validate(root: Path, checkpoint: Path, name: str, *how: str) -> tuple[str, int | None]:
+    """The metrics of a checkpoint, and how often a process has gathered something, if that was counted."""
+    arguments = ["validate", "--config=demo.yaml", "--trainer.accelerator=cpu", "--data.batch_size=150"]
+    arguments += [f"--trainer.default_root_dir={root}", f"--ckpt_path={checkpoint}", f"--run_name={name}", *how]
+    result = run_cli(*arguments)
+    assert result.returncode == 0, result.stderr
+    count = root / name / "gathers.json"
+    return (root / name / "metrics.json").read_text(), json.loads(count.read_text()) if count.exists() else None
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("evaluate", ["generate", "rank"])
+def test_a_sharded_backbone_is_gathered_once(evaluate: str, tmp_path: Path, first_run: tuple[Path, str]) -> None:
+    """For all blocks of an evaluation, where it is told so; else for each block of each forward pass."""
+    best, how = first_run[0] / "checkpoints/best.ckpt", f"--model.evaluate={evaluate}"
+    alone, _ = validate(tmp_path, best, "alone", how)
+    freed, many = validate(tmp_path, best, "freed", how, *SHARDED)
+    kept, once = validate(tmp_path, best, "kept", how, *GATHERED_ONCE)
+    assert alone == freed == kept
+    config = AutoConfig.from_pretrained(TINY)
+    num_blocks = config.num_layers + config.num_decoder_layers
+    assert once is not None and many is not None and num_blocks < once < 2 * num_blocks <= many
 
 
 def test_sharding_needs_something_frozen(tmp_path: Path) -> None:

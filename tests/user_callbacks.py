@@ -121,7 +121,7 @@ class Pause(Callback):
 
 
 class Gathers(Callback):
-    """Counts how often the blocks of a sharded backbone are gathered in a validation, and keeps it in the run folder."""
+    """Counts how often blocks of a sharded backbone are gathered in a validation, and keeps it in the run folder."""
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.profile = profile(activities=[ProfilerActivity.CPU]).__enter__()

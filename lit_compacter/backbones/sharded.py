@@ -9,6 +9,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones.placeholders import is_placeholder
 from lit_compacter.backbones.t5 import blocks, weight_hosts
 from lit_compacter.backbones.weights import Part, Weights
 
@@ -22,24 +23,21 @@ def shard(
         model: The model, after a method has been applied to it.
         mesh: The processes, in one dimension.
         whole: The parameters that every process keeps whole.
-        weights: Where the values of the others come from; None if the model holds them.
+        weights: Where the values of placeholders come from; None if there are none.
         part: The part of this process.
     """
-    frozen = {name: parameter for name, parameter in model.named_parameters() if parameter not in whole}
-    if weights is not None:  # fully_shard takes no placeholders
-        for parameter, hosts in weight_hosts(model):
-            if parameter not in whole:
-                empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
-                _replace(hosts, parameter, nn.Parameter(empty, requires_grad=False))
+    sources = {name: parameter for name, parameter in model.named_parameters() if is_placeholder(parameter)}
+    for parameter, hosts in weight_hosts(model):
+        if is_placeholder(parameter):  # which fully_shard does not take
+            empty = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
+            _replace(hosts, parameter, nn.Parameter(empty, requires_grad=False))
     for module in (*blocks(model), model):
         fully_shard(module, mesh=mesh, ignored_params=whole)
-    if weights is not None:
-        names = {parameter: name for name, parameter in model.named_parameters()}
-        for parameter, hosts in weight_hosts(model):
-            if (name := names[parameter]) in frozen:
-                source = frozen[name]
-                local = weights.rows(source, part.rows(source)).to(mesh.device_type, parameter.dtype)
-                _replace(hosts, parameter, _with_values(parameter, local))
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for parameter, hosts in weight_hosts(model):
+        if weights is not None and (source := sources.get(names[parameter])) is not None:
+            local = weights.rows(source, part.rows(source)).to(mesh.device_type, parameter.dtype)
+            _replace(hosts, parameter, _with_values(parameter, local))
 
 
 def _with_values(parameter: nn.Parameter, local: torch.Tensor) -> nn.Parameter:
