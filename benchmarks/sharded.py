@@ -75,6 +75,14 @@ def measure(model: Path, options: list[str], processes: int, steps: int) -> dict
     return values | {"bound_mb": SLACK * (values["held_mb"] + values["largest_block_mb"])}
 
 
+def kept(out: Path | None, setting: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The results of a run with the same setting that was stopped."""
+    if out is None or not (path := out / "sharded.json").exists():
+        return {}
+    content = json.loads(path.read_text())
+    return content["results"] if content["setting"] == setting else {}  # type: ignore[no-any-return]
+
+
 def markdown(results: Mapping[str, Mapping[str, float]], setting: Mapping[str, Any]) -> str:
     """The setting and a table."""
     head = ", ".join(f"{key} {value}" for key, value in setting.items())
@@ -117,11 +125,13 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.models / args.size
     make_model(args.size, folder)
-    results: dict[str, dict[str, float]] = {}
     setting = {"size": args.size, "steps": args.steps, "batch_size": BATCH_SIZE, "threads": 1}
+    results = kept(args.out, setting)
     for count in args.processes:
         for name, options in CASES.items():
-            results[f"{name}, {count} processes"] = measure(folder, options, count, args.steps)
+            if (row := f"{name}, {count} processes") in results:
+                continue
+            results[row] = measure(folder, options, count, args.steps)
             content = {"setting": setting, "machine": machine(), "results": results}
             write(args.out, "sharded", content, markdown(results, setting))  # after each, because it may take long
     if args.out:

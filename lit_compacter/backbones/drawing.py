@@ -35,7 +35,7 @@ class RandomWeights(Weights):
     def rows(self, parameter: Tensor, rows: slice) -> Tensor:
         for start, values in self.pieces[parameter]:
             if start <= rows.start and rows.stop <= start + len(values):
-                return values[rows.start - start : rows.stop - start]
+                return values[rows.start - start : rows.stop - start].to(parameter.dtype)
         raise UserError(
             "strategy sharded with --model.pretrained false trains no matrices of the backbone; use "
             "--trainer.strategy ddp"

@@ -36,7 +36,7 @@ def shard(
     names = {parameter: name for name, parameter in model.named_parameters()}
     for parameter, hosts in weight_hosts(model):
         if weights is not None and (source := sources.get(names[parameter])) is not None:
-            local = weights.rows(source, part.rows(source)).to(mesh.device_type, parameter.dtype)
+            local = weights.rows(source, part.rows(source)).to(mesh.device_type)
             _replace(hosts, parameter, _with_values(parameter, local))
 
 

@@ -49,13 +49,13 @@ class Weights(ABC):
 
     @abstractmethod
     def rows(self, parameter: Tensor, rows: slice) -> Tensor:
-        """Some rows of a parameter of the stock model, in float32."""
+        """Some rows of a parameter of the stock model, in the parameter's type."""
 
     def read_trained(self) -> None:
         """Give the parameters that are trained, which every process holds whole, their values."""
         for parameter in self.model.parameters():
             if parameter.requires_grad and is_placeholder(parameter):
-                parameter.data = self.rows(parameter, slice(0, len(parameter))).to(parameter.dtype)
+                parameter.data = self.rows(parameter, slice(0, len(parameter)))
 
 
 class SafetensorsFiles:
@@ -80,10 +80,10 @@ class SafetensorsFiles:
                     self.shapes[name] = torch.Size(opened.get_slice(name).get_shape())
                     self._files[name] = file
 
-    def rows(self, name: str, rows: slice) -> Tensor:
-        """Some rows of a tensor, in float32."""
+    def rows(self, name: str, rows: slice, dtype: torch.dtype) -> Tensor:
+        """Some rows of a tensor, converted in one step: temporary tensors of other sizes would fragment the memory."""
         with safe_open(self._files[name], framework="pt") as opened:
-            return opened.get_slice(name)[rows].to(torch.float32, copy=True)  # type: ignore[no-any-return]
+            return opened.get_slice(name)[rows].to(dtype, copy=True)  # type: ignore[no-any-return]
 
     def are_equal(self, one: str, other: str) -> bool:
         """Whether two tensors have the same shape and values."""
@@ -91,7 +91,7 @@ class SafetensorsFiles:
         size = max(1, NUM_COMPARED // prod(shape[1:]))
         blocks = (slice(start, min(start + size, shape[0])) for start in range(0, shape[0], size))
         return shape == self.shapes[other] and all(
-            torch.equal(self.rows(one, block), self.rows(other, block)) for block in blocks
+            torch.equal(*(self.rows(name, block, torch.float32) for name in (one, other))) for block in blocks
         )
 
 
@@ -119,7 +119,7 @@ class FileWeights(Weights):
         self._keys = {state[key]: key for key in given.keys() & state.keys()}
 
     def rows(self, parameter: Tensor, rows: slice) -> Tensor:
-        return self._files.rows(self._keys[parameter], rows)
+        return self._files.rows(self._keys[parameter], rows, parameter.dtype)
 
 
 def _tied(config: PretrainedConfig, present: Mapping[str, torch.Size]) -> Iterator[tuple[str, str]]:
