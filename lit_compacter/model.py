@@ -58,7 +58,7 @@ def build_model(method: Method, options: BackboneOptions, part: Part | None = No
     if options.computes_in_bfloat16 and torch.get_default_dtype() == torch.float64:
         raise UserError("a backbone in bfloat16, 8 or 4 bits computes in bfloat16; remove --trainer.precision 64-true")
     with torch.device("cpu"):  # the device may lack memory for weights that are not yet quantized or rounded
-        weights = part and open_weights(method, options, part)
+        weights = open_weights(method, options, part) if part else None
         model = weights.model if weights else load_backbone(options.model_name, options.pretrained, options.revision)
         identity = fingerprint(model, weights.rows) if weights else fingerprint(model)  # before quantization
         fuse(model)

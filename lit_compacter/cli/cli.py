@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy, and lets options name its class
 from lit_compacter.checkpoints.format import Metadata
 from lit_compacter.checkpoints.paths import find_checkpoint, runs_dir
 from lit_compacter.cli.configs import DEFAULTS

@@ -6,7 +6,6 @@ import warnings
 from importlib import import_module
 from typing import Any
 
-from lit_compacter import sharded_strategy  # noqa: F401  # registers the strategy
 from lit_compacter.checkpoints.format import METADATA_KEY
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import refuse_existing_checkpoints

@@ -165,8 +165,8 @@ def test_what_cannot_be_read_in_parts(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def _one_process() -> Iterator[None]:
-    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+def _one_process(tmp_path: Path) -> Iterator[None]:
+    distributed.init_process_group("gloo", rank=0, world_size=1, init_method=f"file://{tmp_path}/store")
     yield
     distributed.destroy_process_group()
 
