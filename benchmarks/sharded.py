@@ -33,6 +33,9 @@ CASES = {
     "ddp, bfloat16": ["--trainer.strategy=ddp", "--model.backbone_dtype=bfloat16"],
     "sharded, bfloat16": ["--trainer.strategy=sharded", "--model.backbone_dtype=bfloat16"],
 }
+SHARDED = "sharded"
+NOTE = f"""The bound is {SLACK} × (the tensors held + the largest block, gathered). With ddp, weights in the type of the
+file stay mapped until they are used, and then count in the peak of the run."""
 COLUMNS = {
     "held_mb": "tensors held, MB",
     "ready_mb": "peak until ready, MB",
@@ -86,11 +89,13 @@ def kept(out: Path | None, setting: Mapping[str, Any]) -> dict[str, dict[str, fl
 def markdown(results: Mapping[str, Mapping[str, float]], setting: Mapping[str, Any]) -> str:
     """The setting and a table."""
     head = ", ".join(f"{key} {value}" for key, value in setting.items())
-    rows = [
-        [name, *(f"{values[key]:,.1f}" if key.endswith("_s") else f"{values[key]:,.0f}" for key in COLUMNS)]
-        for name, values in results.items()
-    ]
-    return f"{head}; {machine()['cpu']}\n\n{table(['per process', *COLUMNS.values()], rows)}"
+    rows = []
+    for name, values in results.items():
+        cells = [f"{values[key]:,.1f}" if key.endswith("_s") else f"{values[key]:,.0f}" for key in COLUMNS]
+        if not name.startswith(SHARDED):
+            cells[list(COLUMNS).index("bound_mb")] = ""
+        rows.append([name, *cells])
+    return f"{head}; {machine()['cpu']}\n\n{table(['per process', *COLUMNS.values()], rows)}\n{NOTE}\n"
 
 
 def draw(results: Mapping[str, Mapping[str, float]], path: Path) -> None:
@@ -100,7 +105,7 @@ def draw(results: Mapping[str, Mapping[str, float]], path: Path) -> None:
     figure = Figure(figsize=(8, 1 + 0.4 * len(results)), dpi=120)
     axes = figure.add_subplot()
     for row, (name, values) in enumerate(results.items()):
-        is_sharded = name.startswith("sharded")
+        is_sharded = name.startswith(SHARDED)
         axes.barh(row, values["ready_mb"], color=OURS if is_sharded else THEIRS)
         axes.text(values["ready_mb"], row, f" {values['ready_mb']:,.0f}", va="center", fontsize=8)
         if is_sharded:
