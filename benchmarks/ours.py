@@ -27,20 +27,21 @@ MODES = {
 PROBE = "probe"
 
 
-def make_module(size: str, mode: str = "fp32", method: Method | None = None) -> T5Module:
+def make_module(size: str, mode: str = "fp32", method: Method | None = None, **given: Any) -> T5Module:
     """A module whose model is built as for training, with random weights.
 
     Args:
         size: A key of `SIZES`.
         mode: A key of `MODES`.
         method: Default: Compacter.
+        **given: Further options of the module.
     """
     options: dict[str, Any] = {
         name.removeprefix("model."): value for name, value in MODES[mode].items() if name.startswith("model.")
     }
     with TemporaryDirectory() as folder:
         t5_config(size).save_pretrained(folder)
-        module = T5Module(method or Compacter(), model_name=folder, pretrained=False, **options)
+        module = T5Module(method or Compacter(), model_name=folder, pretrained=False, **options | given)
         module.configure_model()
     return module
 

@@ -1,7 +1,7 @@
 """From a stock T5 and a method to the model that is trained."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,25 +61,54 @@ def build_model(method: Method, options: BackboneOptions, part: Part | None = No
         weights = open_weights(method, options, part) if part else None
         model = weights.model if weights else load_backbone(options.model_name, options.pretrained, options.revision)
         identity = fingerprint(model, weights.rows) if weights else fingerprint(model)  # before quantization
-        fuse(model)
-        for parameter in model.parameters():
-            cast(parameter, torch.get_default_dtype())  # float64 with 64-true; must precede a checkpoint's restoring
-        if options.quantization is not None:
-            quantize_linears(model, options.quantization)
-        base = tensors(model)
-        method.apply(model)
-        names = names_to_save(model, base)
-        if weights:
-            check_added(method, model, base)
-            weights.read_trained()
-        if options.computes_in_bfloat16:
-            hold_frozen_weights_in(torch.bfloat16, model)
-    model.train()  # from_pretrained returns it in eval mode, without dropout
-    if options.gradient_checkpointing:
-        # transformers renames the method within 5.x
-        getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+        names = fine_tune(model, method, options, weights=weights)
     commit = model_commit(options.model_name, options.revision)
     return FineTunedModel(model, names, {"pretrained": options.pretrained} | identity, commit, weights)
+
+
+def fine_tune(
+    model: T5ForConditionalGeneration,
+    method: Method,
+    options: BackboneOptions,
+    quantize: Callable[[T5ForConditionalGeneration, Quantization], None] = quantize_linears,
+    weights: Weights | None = None,
+) -> set[str]:
+    """Make a stock T5 faster, apply the method, and hold the frozen weights as the options say, all in place.
+
+    Args:
+        model: A stock T5.
+        method: The method.
+        options: How the frozen part is held.
+        quantize: Quantizes the linear layers of the blocks.
+        weights: Where the values of the model's parameters come from if they are placeholders. Those that the method
+            trains are read.
+
+    Returns:
+        Names of the tensors that a checkpoint holds.
+    """
+    fuse(model)
+    for parameter in model.parameters():
+        cast(parameter, torch.get_default_dtype())  # float64 with 64-true; must precede a checkpoint's restoring
+    if options.quantization is not None:
+        quantize(model, options.quantization)
+    base = tensors(model)
+    method.apply(model)
+    names = names_to_save(model, base)
+    if weights:
+        check_added(method, model, base)
+        weights.read_trained()
+    if options.computes_in_bfloat16:
+        hold_frozen_weights_in(torch.bfloat16, model)
+    model.train()  # from_pretrained returns it in eval mode, without dropout
+    if options.gradient_checkpointing:
+        checkpoint_activations(model)
+    return names
+
+
+def checkpoint_activations(model: T5ForConditionalGeneration) -> None:
+    """Recompute the activations in the backward pass."""
+    # transformers renames the method within 5.x
+    getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
 
 
 def open_weights(method: Method, options: BackboneOptions, part: Part) -> Weights | None:
@@ -114,6 +143,15 @@ def check_quantization(method: Method, quantization: Quantization) -> None:
         UserError: Its library is not installed, or the method does not fit it.
     """
     check_installed()
+    check_quantizable(method, quantization)
+
+
+def check_quantizable(method: Method, quantization: Quantization) -> None:
+    """Refuse a method that does not fit quantization.
+
+    Raises:
+        UserError: It does not.
+    """
     if obstacle := method.obstacle_to_quantization():
         raise UserError(
             f"model.quantization {quantization} cannot be used with method {type(method).__name__}, because it "

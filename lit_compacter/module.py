@@ -150,6 +150,11 @@ class T5Module(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return Σ −log p over the target tokens of this rank's batch; `on_before_optimizer_step` makes it a mean."""
+        loss = self.totals.attach(self.loss(batch), (batch["labels"] != IGNORE_INDEX).sum())
+        return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Σ −log p over the target tokens of a batch."""
         assert self.model is not None
         labels = batch["labels"]  # (B, T)
         with self._autocast():
@@ -160,9 +165,7 @@ class T5Module(LightningModule):
                 use_cache=False,
             ).logits  # (B, T, V)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1)  # of bfloat16: float32
-        loss = F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
-        loss = self.totals.attach(loss, (labels != IGNORE_INDEX).sum())
-        return loss * self.trainer.accumulate_grad_batches  # Lightning divides by it
+        return F.cross_entropy(logits, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum")
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the gradient by the target tokens of the global batch, however the batch is split.

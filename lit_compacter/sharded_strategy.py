@@ -62,7 +62,7 @@ class ShardedBackbone(DDPStrategy):
         module = self._module
         assert module.model is not None and module.part is not None
         whole = {parameter for name, parameter in module.named_parameters() if name in module.saved_names}
-        if whole == set(model.parameters()):
+        if whole == set(module.model.parameters()):
             raise UserError(
                 f"strategy sharded shards frozen parameters, but method {type(module.method).__name__} trains "
                 "everything; use --trainer.strategy ddp"

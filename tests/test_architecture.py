@@ -20,7 +20,7 @@ FLOORS: tuple[set[str], ...] = (
     {"adapters", "datamodule"},
     {"module"},
     {"results", "sharded_strategy"},
-    {"studies"},
+    {"studies", "planning"},
     {"reports"},
     {"cli"},
     {"__main__"},

@@ -210,7 +210,7 @@ def test_a_warmup_that_is_neither_steps_nor_a_share(given: str) -> None:
 
 
 def test_verbs_are_lightnings() -> None:
-    others = {"show", "download", "study", "report", "export"}
+    others = {"show", "plan", "download", "study", "report", "export"}
     assert {*LightningCLI.subcommands(), *others} == VERBS.keys()
 
 

@@ -176,7 +176,7 @@ def _check_weights(name: str, found: dict[str, Any]) -> None:
         )
 
 
-def random_backbone(config: PretrainedConfig) -> T5ForConditionalGeneration:
+def random_backbone(config: PretrainedConfig, device: str = "cpu") -> T5ForConditionalGeneration:
     """A T5 in float32 with weights drawn from torch's global generator, set up for greedy decoding."""
     with torch.device("cpu"):  # the same weights whatever the training device
         model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)  # the config may name a file's

@@ -14,6 +14,7 @@ VERBS = {
     "predict": "Write a checkpoint's answers to predictions.jsonl and to files for the leaderboard.",
     "show": "Print examples of a task as text pairs, the distributions of labels and lengths, and what the rows lose "
     "to truncation and to the vocabulary.",
+    "plan": "Estimate the memory that a run takes on each device, and which cards it fits, without weights and data.",
     "download": "Download the model and the data set of a run to the cache, for machines without a network.",
     "study": "Run a grid of methods, tasks, seeds and other options: fit and test for each cell. The same command "
     "goes on with a study that was stopped.",

@@ -44,9 +44,14 @@ class Answer(ABC):
     def default_target(self) -> str:
         """The target to fall back on."""
 
+    @property
     @abstractmethod
+    def max_tokens_of_any(self) -> int:
+        """The most that `max_tokens` is, whatever the tokenizer."""
+
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
         """Tokens of the longest target including its end token, plus one to tell it from a longer output."""
+        return self.max_tokens_of_any
 
 
 class Valued(Answer):
@@ -100,6 +105,10 @@ class Labels(Valued):
     def default_target(self) -> str:
         return self.targets[0]
 
+    @property
+    def max_tokens_of_any(self) -> int:
+        return 3 + max(map(len, self.targets))  # a token for each character and the space before them
+
     def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
         return 1 + max(len(ids) for ids in tokenizer(list(self.targets)).input_ids)
 
@@ -148,7 +157,8 @@ class Number(Valued):
     def default_target(self) -> str:
         return "0"
 
-    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+    @property
+    def max_tokens_of_any(self) -> int:
         return 16 if self.steps else 24  # a sign, 15 digits, a point and an exponent, a token each
 
 
@@ -174,7 +184,8 @@ class Text(Answer):
     def default_target(self) -> str:
         return ""
 
-    def max_tokens(self, tokenizer: PreTrainedTokenizerBase) -> int:
+    @property
+    def max_tokens_of_any(self) -> int:
         return 128
 
 

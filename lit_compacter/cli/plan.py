@@ -1,0 +1,115 @@
+"""`python main.py plan --config rte.yaml`: what a run takes, before weights and data are there."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveFloat, PositiveInt
+from pytorch_lightning.cli import LightningArgumentParser
+from transformers import PretrainedConfig
+
+from lit_compacter.backbones.loading import load_config
+from lit_compacter.backbones.published import is_cached, published_config
+from lit_compacter.cli.cli import CLI
+from lit_compacter.cli.request import Request
+from lit_compacter.data.options import DataOptions
+from lit_compacter.errors import UserError
+from lit_compacter.methods import Method
+from lit_compacter.model_options import ModelOptions
+from lit_compacter.planning.memory import Strategy
+from lit_compacter.planning.plan import CARDS, Run, make_plan
+from lit_compacter.planning.table import as_json, describe
+from lit_compacter.planning.trace import BatchShape
+from lit_compacter.tasks import find_task
+from lit_compacter.utils.atomic import atomic_write
+from lit_compacter.utils.console import console
+
+
+class PlanCLI(CLI):
+    """Parses the options of a run and those of `plan`. It makes no data module and no module."""
+
+    method: Method
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--devices",
+            type=PositiveInt | None,
+            help="Number of processes in all, each with a device. Default: trainer.devices × trainer.num_nodes; 1 for "
+            "auto.",
+        )
+        parser.add_argument(
+            "--memory", type=PositiveFloat | None, metavar="GB", help="Also ask about a card with so much memory."
+        )
+        parser.add_argument("--output", type=str | None, metavar="FILE.json", help="Also write the plan, in bytes.")
+        super().add_default_arguments_to_parser(parser)
+
+    def instantiate_classes(self) -> None:
+        given = Namespace(model=Namespace(method=self.config.model.method))
+        self.method = self._instantiate(given, instantiate_groups=False).model.method
+
+
+def main(args: Sequence[str]) -> None:
+    """Parse the options of `plan`, and print the plan."""
+    cli = PlanCLI("plan", Request.read(args))
+    config, source = find_shape(cli.config.model.model_name, cli.config.model.revision)
+    output = cli.config.output
+    if output is not None and not Path(output).parent.is_dir():
+        raise UserError(f"--output {output}: its folder does not exist")
+    memory = cli.config.memory
+    plan = make_plan(make_run(cli.config, cli.method, config), sorted({*CARDS, *([memory] if memory else [])}))
+    for part in describe(plan, source):
+        console.print(part, markup=False, highlight=False) if isinstance(part, str) else console.print(part)
+    if output is not None:
+        with atomic_write(Path(output)) as temporary:
+            temporary.write_text(json.dumps(as_json(plan) | {"shape_from": source}, indent=2) + "\n")
+        console.print(f"written to {output}", markup=False, soft_wrap=True)
+
+
+def find_shape(name: str, revision: str | None) -> tuple[PretrainedConfig, str]:
+    """The config of a model, and where it comes from. The hub is not asked for a model that was published long ago.
+
+    Raises:
+        UserError: There is no config.
+    """
+    if not Path(name).is_dir() and (config := published_config(name)) and not is_cached(name, revision):
+        return config, "shape as published"
+    return load_config(name, revision), "shape from its config.json"
+
+
+def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> Run:
+    """What decides the memory of the run that the options describe."""
+    trainer, model = config.trainer, config.model
+    strategy: Strategy = "sharded" if trainer.strategy == "sharded" else "ddp"
+    return Run(
+        config=backbone,
+        method=method,
+        options=ModelOptions(**{field.name: model[field.name] for field in fields(ModelOptions) if field.name in model}),
+        precision=str(trainer.precision or "32-true"),
+        strategy=strategy,
+        devices=config.devices or num_processes(trainer.devices, trainer.num_nodes),
+        shape=batch_shape(config.data),
+        accumulate=trainer.accumulate_grad_batches,
+        on_gpu=trainer.accelerator != "cpu",
+    )
+
+
+def num_processes(devices: Any, num_nodes: int) -> int:
+    """The number of processes that the trainer's options mean; 1 device if it finds them itself."""
+    if isinstance(devices, list):
+        return len(devices) * num_nodes
+    number = int(devices) if str(devices).isdecimal() else 1
+    return max(1, number) * num_nodes
+
+
+def batch_shape(data: Namespace) -> BatchShape:
+    """The largest batch of the data's options."""
+    given = {field.name: data[field.name] for field in fields(DataOptions) if field.name in data}
+    options = DataOptions(**given)
+    rows = options.batch_size
+    if options.max_tokens_per_batch is not None:
+        rows = min(rows, max(1, options.max_tokens_per_batch // options.max_source_length))
+    target = options.max_target_length or find_task(options).answer.max_tokens_of_any  # without a tokenizer
+    return BatchShape(rows, options.max_source_length, target)

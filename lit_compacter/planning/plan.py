@@ -1,0 +1,221 @@
+"""The memory and the traffic of a run and of its alternatives."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_args
+
+from transformers import PretrainedConfig
+
+from lit_compacter.errors import UserError
+from lit_compacter.layers.quantized import Quantization
+from lit_compacter.methods import Method
+from lit_compacter.model import check_quantizable
+from lit_compacter.model_options import ModelOptions
+from lit_compacter.planning.memory import Memory, Strategy, bytes_sent, memory
+from lit_compacter.planning.trace import BatchShape, Peaks, Tracer
+from lit_compacter.planning.weights import Weights
+
+GB = 10**9
+CARDS = (16, 24, 40, 80)  # GB
+USABLE = 0.9  # of a card; the rest is for CUDA's context and for gaps between tensors
+MANY_ROWS = 512  # a second batch, for the growth of memory with the batch
+
+# How the frozen weights are held → options of the model.
+BACKBONES: dict[str, dict[str, Any]] = {
+    "float32": {"backbone_dtype": "float32", "quantization": None},
+    "bfloat16": {"backbone_dtype": "bfloat16", "quantization": None},
+    **{kind: {"backbone_dtype": "float32", "quantization": kind} for kind in get_args(Quantization)},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What decides the memory of a run.
+
+    Attributes:
+        config: The backbone's config.
+        method: The method.
+        options: The options of the module.
+        precision: The value of `trainer.precision`.
+        strategy: ddp or sharded.
+        devices: Number of processes, each with a device.
+        shape: The largest batch of a process.
+        accumulate: Batches per optimizer step.
+        on_gpu: Whether the devices are GPUs.
+    """
+
+    config: PretrainedConfig
+    method: Method
+    options: ModelOptions
+    precision: str = "32-true"
+    strategy: Strategy = "ddp"
+    devices: int = 1
+    shape: BatchShape = BatchShape(100, 128, 4)
+    accumulate: int = 1
+    on_gpu: bool = True
+
+    @property
+    def backbone(self) -> str:
+        """The key of `BACKBONES` that the options say."""
+        return self.options.quantization or self.options.backbone_dtype
+
+    def with_backbone(self, backbone: str, checkpointing: bool) -> "Run":
+        """The run with frozen weights that are held in another way, with or without gradient checkpointing."""
+        changes = BACKBONES[backbone] | {"gradient_checkpointing": checkpointing}
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, **changes))
+
+
+class Estimate:
+    """The memory of a run's model on a device, for any number of rows and either strategy.
+
+    Args:
+        run: The run.
+        tracer: Of its model. Default: a new one.
+    """
+
+    def __init__(self, run: Run, tracer: Tracer | None = None) -> None:
+        self.run = run
+        self._tracer = tracer or Tracer(run.config, run.method, run.options, run.precision)
+        self.weights: Weights = self._tracer.weights
+        self.peaks = self._tracer.peaks(run.shape)
+
+    @cached_property
+    def _many(self) -> Peaks:
+        rows = max(MANY_ROWS, 2 * self.run.shape.rows)
+        return self._tracer.peaks(dataclasses.replace(self.run.shape, rows=rows))
+
+    def memory(self, strategy: Strategy) -> Memory:
+        """The memory at the run's batch."""
+        return self._memory(self.peaks, strategy)
+
+    def bytes_sent(self, strategy: Strategy) -> int:
+        """Bytes that a process sends per optimizer step."""
+        return bytes_sent(self.weights, strategy, self.run.devices, self.run.accumulate)
+
+    def largest_batch(self, strategy: Strategy, card: float) -> int:
+        """The most rows that fit on a card, 0 if not even one does.
+
+        The peaks grow linearly between the run's batch and a batch of many rows.
+
+        Args:
+            strategy: ddp or sharded.
+            card: GB.
+        """
+        rows, step = 0, 1 << 20
+        while step:
+            if self._memory(self._peaks_at(rows + step), strategy).total <= USABLE * card * GB:
+                rows += step
+            step //= 2
+        return rows
+
+    def _peaks_at(self, rows: int) -> Peaks:
+        few, many, x = self.peaks, self._many, self.run.shape.rows
+        share = (rows - x) / (max(MANY_ROWS, 2 * x) - x)
+        forward = few.forward + share * (many.forward - few.forward)
+        backward = few.backward + share * (many.backward - few.backward)
+        return Peaks(round(forward), max(round(backward), self.weights.trained))
+
+    def _memory(self, peaks: Peaks, strategy: Strategy) -> Memory:
+        return memory(self.weights, peaks, strategy, self.run.devices, self.run.on_gpu)
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One way to hold the backbone and the activations.
+
+    Attributes:
+        strategy: ddp or sharded.
+        backbone: A key of `BACKBONES`.
+        checkpointing: Whether activations are computed again in the backward pass.
+        memory: Of a device.
+        bytes_sent: By each process, per optimizer step.
+        largest_batches: GB of a card → the most rows that fit, 0 for none.
+    """
+
+    strategy: Strategy
+    backbone: str
+    checkpointing: bool
+    memory: Memory
+    bytes_sent: int
+    largest_batches: Mapping[float, int]
+
+    def fits(self, card: float) -> bool:
+        """Whether the run's batch fits on a card of so many GB."""
+        return self.memory.total <= USABLE * card * GB
+
+    def changes(self, other: "Alternative") -> int:
+        """In how many ways it differs from another."""
+        names = ("strategy", "backbone", "checkpointing")
+        return sum(getattr(self, name) != getattr(other, name) for name in names)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run and its alternatives.
+
+    Attributes:
+        run: The run.
+        counts: Number of trained parameters, and of all.
+        configured: The run as its config says.
+        alternatives: All ways that the method allows, the configured one among them.
+        cards: GB of the cards that are asked about.
+    """
+
+    run: Run
+    counts: tuple[int, int]
+    configured: Alternative
+    alternatives: Sequence[Alternative]
+    cards: Sequence[float]
+
+    @property
+    def nearest(self) -> Alternative | None:
+        """With the fewest changes, the alternative whose batch fits on the largest card; None if there is none."""
+        fitting = [alternative for alternative in self.alternatives if alternative.fits(max(self.cards))]
+        return min(fitting, key=lambda a: (a.changes(self.configured), a.memory.total), default=None)
+
+
+def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
+    """Estimate a run and its alternatives.
+
+    Raises:
+        UserError: The method does not fit the model, the quantization or the strategy.
+    """
+    if run.options.quantization is not None:
+        check_quantizable(run.method, run.options.quantization)
+    found: list[Alternative] = []
+    counts = 0, 0
+    for backbone in backbones(run.method):
+        plain = run.with_backbone(backbone, checkpointing=False)
+        tracer = Tracer(plain.config, plain.method, plain.options, plain.precision)
+        counts = tracer.weights.counts
+        for checkpointing in (False, True):
+            if checkpointing:
+                tracer.checkpoint()
+            estimate = Estimate(run.with_backbone(backbone, checkpointing), tracer)
+            for strategy in strategies(run, backbone, tracer.weights):
+                largest = {card: estimate.largest_batch(strategy, card) for card in cards}
+                known = estimate.memory(strategy), estimate.bytes_sent(strategy), largest
+                found.append(Alternative(strategy, backbone, checkpointing, *known))
+    wanted = run.strategy, run.backbone, run.options.gradient_checkpointing
+    configured = next((a for a in found if (a.strategy, a.backbone, a.checkpointing) == wanted), None)
+    if configured is None:
+        raise UserError(
+            f"strategy sharded cannot hold this run ({type(run.method).__name__}, {run.backbone}, {run.devices} devices): "
+            "it needs several devices and frozen weights that are not quantized; use --trainer.strategy ddp"
+        )
+    found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
+    return Plan(run, counts, configured, found, cards)
+
+
+def backbones(method: Method) -> list[str]:
+    """Ways to hold the backbone that the method allows."""
+    obstacle = method.obstacle_to_quantization()
+    return [kind for kind, options in BACKBONES.items() if options["quantization"] is None or obstacle is None]
+
+
+def strategies(run: Run, backbone: str, weights: Weights) -> list[Strategy]:
+    """The strategies that fit: sharded needs several devices and frozen weights that are not quantized."""
+    can_shard = run.devices > 1 and BACKBONES[backbone]["quantization"] is None and weights.rest > 0
+    return ["ddp", "sharded"] if can_shard else ["ddp"]

@@ -1,0 +1,207 @@
+"""The estimate of a step's memory: against what is measured, and against sizes known by hand."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from transformers import T5Config
+
+from benchmarks.plan import LIMIT, METHODS, Setting, error
+from benchmarks.sizes import SIZES, t5_config
+from lit_compacter.backbones.published import published_config
+from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.errors import UserError
+from lit_compacter.methods import Compacter, FullFineTuning, Method
+from lit_compacter.model import build_model
+from lit_compacter.model_options import ModelOptions
+from lit_compacter.planning.memory import bytes_sent, memory
+from lit_compacter.planning.plan import BACKBONES, GB, Estimate, Run, make_plan
+from lit_compacter.planning.tracker import MemoryTracker
+from lit_compacter.planning.trace import BatchShape, Peaks, Tracer, Weights
+from lit_compacter.results.resources import count_parameters
+from tests.conftest import TINY
+
+SHAPE = BatchShape(4, 32, 4)
+WEIGHTS = Weights(counts=(10, 1000), trained=40, largest=24, whole=100, blocks=(1000, 2000), rest=500)
+
+
+def tiny(method: Method | None = None, **options: Any) -> Run:
+    names = {field.name for field in dataclasses.fields(ModelOptions)}
+    model = ModelOptions(**{name: value for name, value in options.items() if name in names})
+    others = {name: value for name, value in options.items() if name not in names}
+    return Run(t5_config("tiny"), method or Compacter(), model, **{"shape": SHAPE} | others)
+
+
+def test_the_tracker_counts_views_once_and_what_is_freed_not_at_all() -> None:
+    with MemoryTracker() as tracker:
+        x = torch.zeros(1000)
+        y = x.view(10, 100)[2:]
+        assert tracker.live == tracker.peak == 4000
+        z = x + 1
+        del z
+        assert (tracker.live, tracker.peak) == (4000, 8000)
+        tracker.forget_peak()
+        del x
+        assert tracker.live == 4000, "the view still holds it"
+        del y
+        assert (tracker.live, tracker.peak) == (0, 4000)
+
+
+def test_the_trace_is_what_real_tensors_take() -> None:
+    """The same step on tensors with memory, counted in the same way."""
+    for options in ({}, {"gradient_checkpointing": True}, {"backbone_dtype": "bfloat16"}):
+        tracer = Tracer(t5_config("tiny"), Compacter(), ModelOptions(**options), "32-true")
+        expected = tracer.peaks(SHAPE)
+        tracer.fake = torch.enable_grad()  # type: ignore[assignment]
+        module = tracer.module
+        torch.manual_seed(0)
+        module.options = ModelOptions(model_name=str(TINY), pretrained=False, **options)
+        module.model = build_model(Compacter(), module.options).model
+        module.training_forward = module.model.__call__
+        assert module.model.config.d_model == SIZES["tiny"]["d_model"]
+        assert tracer.peaks(SHAPE) == expected
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_every_method(name: str) -> None:
+    """The weights are those of the real model, also quantized; and checkpointing saves memory."""
+    method = load_method(name)
+    torch.manual_seed(0)
+    model = build_model(method, ModelOptions(model_name=str(TINY), pretrained=False)).model
+    plain = Estimate(Run(model.config, method, ModelOptions(), shape=SHAPE))
+    assert plain.weights.counts == count_parameters(model)
+    assert plain.weights.total == sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    saving = Estimate(Run(model.config, method, ModelOptions(gradient_checkpointing=True), shape=SHAPE))
+    assert saving.memory("ddp").activations < plain.memory("ddp").activations
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_estimate_is_what_is_measured(method: str) -> None:
+    setting = Setting("small", method, "float32", False, (4, 64, 8))
+    assert abs(error(setting.measure())) < LIMIT
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("size", ["small", "base"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backbone", ["float32", "bfloat16"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("shape", [(4, 64, 8), (2, 256, 32)])
+def test_all_estimates(
+    size: str, method: str, backbone: str, checkpointing: bool, shape: tuple[int, int, int]
+) -> None:
+    assert abs(error(Setting(size, method, backbone, checkpointing, shape).measure())) < LIMIT
+
+
+def test_the_peak_is_the_largest_of_three() -> None:
+    assert memory(WEIGHTS, Peaks(1000, 500), "ddp", 1, True).total == WEIGHTS.total + 80 + 40 + 1000
+    assert memory(WEIGHTS, Peaks(100, 900), "ddp", 1, True).total == WEIGHTS.total + 80 + 900
+    assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, True).total == WEIGHTS.total + 80 + 40 + 40
+    assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, False).total == WEIGHTS.total + 80 + 40 + 2 * 24
+
+
+def test_devices_share_a_sharded_backbone() -> None:
+    one, ddp, sharded = (
+        memory(WEIGHTS, Peaks(1000, 500), strategy, devices, True)
+        for strategy, devices in (("sharded", 1), ("ddp", 8), ("sharded", 8))
+    )
+    assert one.gathered == ddp.gathered == 0 and one.weights == ddp.weights == 3600
+    assert ddp.gradients == 2 * one.gradients, "with the buffers that are reduced"
+    assert sharded.weights == 100 + 3500 // 8 + 1
+    assert sharded.gathered == 500 + 3 * 2000
+
+
+def test_bytes_sent() -> None:
+    assert bytes_sent(WEIGHTS, "ddp", 1) == 0
+    assert bytes_sent(WEIGHTS, "ddp", 8, accumulate=4) == 2 * 7 / 8 * 40
+    assert bytes_sent(WEIGHTS, "sharded", 8) == 7 / 8 * (2 * 40 + 2 * 3000 + 500)
+    assert bytes_sent(WEIGHTS, "sharded", 8, accumulate=4) == 4 * bytes_sent(WEIGHTS, "sharded", 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("t5-small", 60.5),
+        ("google-t5/t5-base", 222.9),
+        ("t5-large", 737.7),
+        ("t5-3b", 2851.6),
+        ("google-t5/t5-11b", 11307.3),
+        ("google/t5-v1_1-base", 247.6),
+        ("google/flan-t5-xxl", 11135.3),
+    ],
+)
+def test_published_models_have_their_number_of_parameters(name: str, millions: float) -> None:
+    config = published_config(name)
+    tracer = Tracer(config, FullFineTuning(), ModelOptions(), "32-true")
+    assert round(tracer.weights.counts[1] / 1e6, 1) == millions
+
+
+def test_an_unknown_name_has_no_shape() -> None:
+    assert published_config("t5-huge") is None and published_config("someone/t5-base") is None
+
+
+def test_quantized_weights() -> None:
+    """bitsandbytes is not needed. int8 with a scale for each row; half a byte, with a scale for each 64 weights."""
+    sizes = {kind: Estimate(tiny(**BACKBONES[kind])).weights.blocks for kind in BACKBONES}
+    encoder = {kind: blocks[1] for kind, blocks in sizes.items()}  # without relative positions
+    linears, wo, norms = 4 * 128 * 128 + 128 * 256, 128 * 256, 2 * 128
+    assert encoder["float32"] == 4 * (linears + wo + norms)
+    assert encoder["bfloat16"] == 2 * (linears + wo) + 4 * norms
+    assert encoder["8bit"] == linears + 2 * wo + 4 * norms
+    assert encoder["nf4"] == linears / 2 + 2 * wo + 4 * norms
+
+
+def test_the_largest_batch_fits_and_one_more_does_not() -> None:
+    estimate = Estimate(tiny(gradient_checkpointing=True))
+    card = 0.5
+    rows = estimate.largest_batch("ddp", card)
+    for more, fits in ((0, True), (1 + rows // 100, False)):
+        run = tiny(gradient_checkpointing=True, shape=dataclasses.replace(SHAPE, rows=rows + more))
+        assert (Estimate(run).memory("ddp").total <= 0.9 * card * GB) is fits
+    assert estimate.largest_batch("ddp", 0.001) == 0
+
+
+def test_alternatives_are_those_that_the_method_allows() -> None:
+    found = make_plan(tiny(devices=8)).alternatives
+    assert len(found) == len({(a.strategy, a.backbone, a.checkpointing) for a in found}) == 8 + 4
+    assert {a.backbone for a in found if a.strategy == "sharded"} == {"float32", "bfloat16"}
+    full = make_plan(tiny(FullFineTuning(), devices=8)).alternatives
+    assert {(a.strategy, a.backbone) for a in full} == {("ddp", "float32"), ("ddp", "bfloat16")}
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        (FullFineTuning(), {"strategy": "sharded", "devices": 8}, "use --trainer.strategy ddp"),
+        (Compacter(), {"strategy": "sharded", "devices": 1}, "it needs several devices"),
+        (Compacter(), {"strategy": "sharded", "devices": 8, "quantization": "nf4"}, "that are not quantized"),
+        (FullFineTuning(), {"quantization": "8bit"}, "cannot be used with method FullFineTuning"),
+        (Compacter(phm_dim=5), {}, "phm_dim 5 does not divide"),
+    ],
+)
+def test_refusals(method: Method, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_plan(tiny(method, **options))
+
+
+class ReadsWeights(Method):
+    def inject(self, model: Any) -> None:
+        if model.get_input_embeddings().weight.sum().item() > 0:
+            model.requires_grad_()
+
+
+def test_a_method_that_reads_weights() -> None:
+    with pytest.raises(UserError, match="ReadsWeights cannot be planned without the values of the weights"):
+        Estimate(tiny(ReadsWeights()))
+
+
+def test_precision() -> None:
+    """Mixed precision keeps bfloat16 copies of float32 weights; float64 takes twice as much."""
+    config: T5Config = t5_config("tiny")
+    weights, peaks = {}, {}
+    for precision in ("32-true", "bf16-mixed", "64-true"):
+        tracer = Tracer(config, Compacter(), ModelOptions(), precision)
+        weights[precision], peaks[precision] = tracer.weights.total, tracer.peaks(BatchShape(64, 32, 4))
+    assert weights["64-true"] == 2 * weights["32-true"] == 2 * weights["bf16-mixed"]
+    assert peaks["bf16-mixed"].forward < peaks["32-true"].forward < peaks["64-true"].forward
