@@ -8,12 +8,15 @@ and plan.png from plan.json.
 import argparse
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import MEASURED_WITH, Result, load_all, measure_missing, place, run, stop_if_missing, table
+from benchmarks.results import MEASURED_WITH, Result, load_all, measure_missing, place, stop_if_missing, table
 from benchmarks.sizes import SIZES, t5_config
 from lit_compacter.cli.configs import load_method
 from lit_compacter.methods.titles import TITLES
@@ -26,6 +29,9 @@ METHODS = ("full", "compacter")
 BACKBONES = ("float32", "bfloat16")
 SHAPES = ((4, 64, 8), (2, 256, 32))
 MB = 10**6
+# glibc returns each freed block of 64 kB to the system, so that the resident memory is that of the tensors that live,
+# as with a GPU's allocator, and no gaps are counted that small tensors leave.
+RETURN_FREED_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}
 LIMIT = 0.15  # of the relative error
 
 
@@ -43,14 +49,6 @@ class Setting:
     def name(self) -> str:
         return " ".join(map(str, vars(self).values()))
 
-    def measure(self) -> Result:
-        """Train in a new process; and estimate."""
-        words = ["--size", self.size, "--method", self.method, "--shape", *map(str, self.shape)]
-        words += ["--backbone", self.backbone, *["--checkpointing"] * self.checkpointing]
-        printed = run("-m", "benchmarks.workers.memory", *words)
-        measured: int = json.loads(printed.splitlines()[-1])["bytes"]
-        return {"measured": measured, "estimated": self.estimate()}
-
     def estimate(self) -> int:
         """Bytes on a CPU."""
         options = ModelOptions(
@@ -59,6 +57,32 @@ class Setting:
         )
         config, method = t5_config(self.size), load_method(self.method)
         return Estimate(Run(config, method, options, shape=BatchShape(*self.shape), on_gpu=False)).memory("ddp").total
+
+
+class Worker:
+    """A process that measures settings, each in a copy of itself."""
+
+    def __enter__(self) -> "Worker":
+        command = [sys.executable, "-m", "benchmarks.workers.memory"]
+        env = os.environ | RETURN_FREED_BLOCKS
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        return self
+
+    def measure(self, setting: Setting) -> Result:
+        """Train, and estimate.
+
+        Raises:
+            CalledProcessError: Training failed.
+        """
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps(vars(setting)), file=self.process.stdin, flush=True)
+        answer = json.loads(self.process.stdout.readline())
+        if "error" in answer:
+            raise subprocess.CalledProcessError(1, setting.name, stderr=answer["error"])
+        return {"measured": answer["bytes"], "estimated": setting.estimate()}
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate()
 
 
 def settings(sizes: list[str]) -> Iterator[Setting]:
@@ -79,7 +103,9 @@ def markdown(results: Mapping[str, Result]) -> str:
         shape = "{} × {} and {}".format(*known["shape"])
         cells = [f"T5-{known['size']}", TITLES[known["method"]], known["backbone"]]
         cells += ["yes" if known["checkpointing"] else "no", shape]
-        rows.append([*cells, *(f"{result[key] / MB:,.0f}" for key in ("measured", "estimated")), f"{error(result):+.1%}"])
+        rows.append(
+            [*cells, *(f"{result[key] / MB:,.0f}" for key in ("measured", "estimated")), f"{error(result):+.1%}"]
+        )
     errors = sorted(abs(error(result)) for result in results.values())
     header = ["model", "method", "frozen weights", "checkpointing", "batch: source and target tokens"]
     said = f"Largest error {errors[-1]:.1%}, median {errors[len(errors) // 2]:.1%}, of {len(errors)} combinations.\n\n"
@@ -121,7 +147,8 @@ def main() -> None:
         results, wanted = load_all(path), {}
     else:
         depends = {name: vars(setting) | environment("cpu") for name, setting in wanted.items()}
-        results = measure_missing(path, depends, lambda name: wanted[name].measure())
+        with Worker() as worker:
+            results = measure_missing(path, depends, lambda name: worker.measure(wanted[name]))
     text = markdown(results)
     (args.out / "plan.md").write_text(text)
     draw(results, args.out / "plan.png")

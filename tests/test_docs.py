@@ -8,6 +8,7 @@ import pytest
 from lit_compacter.cli import export, report, study
 from lit_compacter.cli.cli import ParsingCLI
 from lit_compacter.cli.data_verbs import make_parser
+from lit_compacter.cli.plan import PlanCLI
 from lit_compacter.cli.request import Request
 from lit_compacter.tasks.metrics import METRICS
 from tests.conftest import ROOT
@@ -48,6 +49,8 @@ def test_commands_parse(command: str) -> None:
         make_parser(verb, request).parse_args(request.args)
     elif verb == "export":
         export.make_parser(request).parse_args(request.args)
+    elif verb == "plan":
+        PlanCLI(verb, request)
     elif verb == "report":
         report.make_parser().parse_args(args)
     else:

@@ -1,15 +1,16 @@
 """The peak memory of training steps in a process of its own, above what the process takes without a model.
 
-It is the resident memory that the kernel counts, so that nothing which the estimate may forget is left out.
+It is the resident memory that the kernel counts, so that nothing which the estimate may forget is left out. The process
+is a copy of one that has imported the libraries.
 """
 
-import argparse
 import json
+import os
+import sys
 
 import torch
 
 from benchmarks import ours
-from benchmarks.sizes import SIZES
 from benchmarks.workers.serve import forget_peak, peak_memory
 from lit_compacter.cli.configs import load_method
 from lit_compacter.module import T5Module
@@ -37,29 +38,27 @@ def train(module: T5Module, rows: int, source: int, target: int) -> None:
         optimizer.step()
 
 
-def measure(size: str, method: str, shape: tuple[int, int, int], backbone: str, checkpointing: bool) -> int:
+def measure(size: str, method: str, backbone: str, checkpointing: bool, shape: list[int]) -> int:
     """Bytes at the peak of training, above those of the process with its libraries loaded."""
     train(ours.make_module("tiny", method=load_method(method), backbone_dtype=backbone), 2, 8, 4)  # loads kernels
-    forget_peak()
+    forget_peak("cpu")
     before = peak_memory("cpu")
     options = {"backbone_dtype": backbone, "gradient_checkpointing": checkpointing}
     module = ours.make_module(size, method=load_method(method), **options)
-    forget_peak()  # the weights take more while they are drawn
+    forget_peak("cpu")  # the weights take more while they are drawn
     train(module, *shape)
     return peak_memory("cpu") - before
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=SIZES, required=True)
-    parser.add_argument("--method", required=True)
-    parser.add_argument("--shape", type=int, nargs=3, required=True, help="rows, source and target tokens")
-    parser.add_argument("--backbone", required=True)
-    parser.add_argument("--checkpointing", action="store_true")
-    args = parser.parse_args()
+    """Answer each line of stdin, the arguments of `measure` as JSON, from a process of its own."""
     torch.manual_seed(0)
-    peak = measure(args.size, args.method, tuple(args.shape), args.backbone, args.checkpointing)
-    print(json.dumps({"bytes": peak}))
+    for line in sys.stdin:
+        if (child := os.fork()) == 0:
+            print(json.dumps({"bytes": measure(**json.loads(line))}), flush=True)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            print(json.dumps({"error": "failed or out of memory"}), flush=True)
 
 
 if __name__ == "__main__":

@@ -177,8 +177,11 @@ def _check_weights(name: str, found: dict[str, Any]) -> None:
 
 
 def random_backbone(config: PretrainedConfig, device: str = "cpu") -> T5ForConditionalGeneration:
-    """A T5 in float32 with weights drawn from torch's global generator, set up for greedy decoding."""
-    with torch.device("cpu"):  # the same weights whatever the training device
+    """A T5 in float32 with weights drawn from torch's global generator, set up for greedy decoding.
+
+    On the meta device it has no weights.
+    """
+    with torch.device(device):  # of the CPU: the same weights whatever the training device
         model = AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32)  # the config may name a file's
         # v1.1, mT5 and UMT5 have an untied output layer, but their configs may not say so, and a new model ties it.
         if config.model_type in ("mt5", "umt5") or not getattr(config, "scale_decoder_outputs", True):

@@ -86,7 +86,9 @@ def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> R
     return Run(
         config=backbone,
         method=method,
-        options=ModelOptions(**{field.name: model[field.name] for field in fields(ModelOptions) if field.name in model}),
+        options=ModelOptions(
+            **{field.name: model[field.name] for field in fields(ModelOptions) if field.name in model}
+        ),
         precision=str(trainer.precision or "32-true"),
         strategy=strategy,
         devices=config.devices or num_processes(trainer.devices, trainer.num_nodes),

@@ -35,7 +35,9 @@ class Memory:
         return self.weights + self.gathered + self.optimizer + self.gradients + self.activations
 
 
-def memory(weights: Weights, peaks: Peaks, strategy: Strategy, devices: int, on_gpu: bool) -> Memory:
+def memory(
+    weights: Weights, peaks: Peaks, strategy: Strategy, devices: int, on_gpu: bool, in_16_bits: bool = False
+) -> Memory:
     """Memory of a device at the peak of a step.
 
     Lightning frees the gradients of the last step after the forward pass, so that with W bytes of weights, G of
@@ -47,7 +49,7 @@ def memory(weights: Weights, peaks: Peaks, strategy: Strategy, devices: int, on_
 
     where forward and backward are the traced peaks above the weights. AdamW's temporary tensors are as large as all
     gradients on a GPU, which updates all parameters at once, and as two of the largest on a CPU. DDP holds the gradients
-    a second time, in the buffers that it reduces. A sharded backbone of F bytes takes F / N on each of N devices, with
+    a second time, in the buffers that it reduces. A CPU copies each 16-bit weight that it multiplies to a layout of its own. A sharded backbone of F bytes takes F / N on each of N devices, with
     the embeddings and output layer whole, and up to three of the largest block, while a step runs.
 
     Args:
@@ -55,11 +57,13 @@ def memory(weights: Weights, peaks: Peaks, strategy: Strategy, devices: int, on_
         peaks: Those of a step.
         strategy: ddp or sharded; the same with one device.
         devices: N.
-        on_gpu: Whether parameters are updated all at once.
+        on_gpu: Whether the device is a GPU.
+        in_16_bits: Whether products are computed in bfloat16.
     """
     gradients, optimizer = weights.trained, MOMENTS * weights.trained
     temporary = weights.trained if on_gpu else 2 * weights.largest
-    peak = max(peaks.forward + gradients, peaks.backward, gradients + temporary)
+    copied = 2 * weights.widest if in_16_bits and not on_gpu else 0
+    peak = max(copied + peaks.forward + gradients, copied + peaks.backward, gradients + temporary)
     buffers = gradients if devices > 1 else 0
     held, gathered = weights.total, 0
     if strategy == "sharded" and devices > 1:

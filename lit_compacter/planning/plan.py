@@ -73,18 +73,15 @@ class Estimate:
     Args:
         run: The run.
         tracer: Of its model. Default: a new one.
+        like: An estimate whose memory grows with the batch in the same way. Default: it is traced when it is needed.
     """
 
-    def __init__(self, run: Run, tracer: Tracer | None = None) -> None:
+    def __init__(self, run: Run, tracer: Tracer | None = None, like: "Estimate | None" = None) -> None:
         self.run = run
         self._tracer = tracer or Tracer(run.config, run.method, run.options, run.precision)
+        self._like = like
         self.weights: Weights = self._tracer.weights
         self.peaks = self._tracer.peaks(run.shape)
-
-    @cached_property
-    def _many(self) -> Peaks:
-        rows = max(MANY_ROWS, 2 * self.run.shape.rows)
-        return self._tracer.peaks(dataclasses.replace(self.run.shape, rows=rows))
 
     def memory(self, strategy: Strategy) -> Memory:
         """The memory at the run's batch."""
@@ -95,30 +92,32 @@ class Estimate:
         return bytes_sent(self.weights, strategy, self.run.devices, self.run.accumulate)
 
     def largest_batch(self, strategy: Strategy, card: float) -> int:
-        """The most rows that fit on a card, 0 if not even one does.
-
-        The peaks grow linearly between the run's batch and a batch of many rows.
-
-        Args:
-            strategy: ddp or sharded.
-            card: GB.
-        """
+        """The most rows that fit on a card of so many GB, 0 if not even one does."""
         rows, step = 0, 1 << 20
         while step:
-            if self._memory(self._peaks_at(rows + step), strategy).total <= USABLE * card * GB:
+            if self._memory(self._peaks_of(rows + step), strategy).total <= USABLE * card * GB:
                 rows += step
             step //= 2
         return rows
 
-    def _peaks_at(self, rows: int) -> Peaks:
-        few, many, x = self.peaks, self._many, self.run.shape.rows
-        share = (rows - x) / (max(MANY_ROWS, 2 * x) - x)
-        forward = few.forward + share * (many.forward - few.forward)
-        backward = few.backward + share * (many.backward - few.backward)
-        return Peaks(round(forward), max(round(backward), self.weights.trained))
+    @cached_property
+    def _growth(self) -> tuple[float, float]:
+        """Bytes for each further row, forward and backward, between the run's batch and a large one."""
+        if self._like:
+            return self._like._growth
+        rows = max(MANY_ROWS, 2 * self.run.shape.rows)
+        many, further = self._tracer.peaks(dataclasses.replace(self.run.shape, rows=rows)), rows - self.run.shape.rows
+        return (many.forward - self.peaks.forward) / further, (many.backward - self.peaks.backward) / further
+
+    def _peaks_of(self, rows: int) -> Peaks:
+        further = rows - self.run.shape.rows
+        forward, backward = (round(further * bytes_per_row) for bytes_per_row in self._growth)
+        return Peaks(self.peaks.forward + forward, max(self.peaks.backward + backward, self.weights.trained))
 
     def _memory(self, peaks: Peaks, strategy: Strategy) -> Memory:
-        return memory(self.weights, peaks, strategy, self.run.devices, self.run.on_gpu)
+        run = self.run
+        in_16_bits = run.options.computes_in_bfloat16 or run.precision.startswith(("bf16", "16"))
+        return memory(self.weights, peaks, strategy, run.devices, run.on_gpu, in_16_bits)
 
 
 @dataclass(frozen=True)
@@ -186,6 +185,7 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
         check_quantizable(run.method, run.options.quantization)
     found: list[Alternative] = []
     counts = 0, 0
+    in_bfloat16: dict[bool, Estimate] = {}  # quantized weights are computed with in bfloat16, too
     for backbone in backbones(run.method):
         plain = run.with_backbone(backbone, checkpointing=False)
         tracer = Tracer(plain.config, plain.method, plain.options, plain.precision)
@@ -193,7 +193,10 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
         for checkpointing in (False, True):
             if checkpointing:
                 tracer.checkpoint()
-            estimate = Estimate(run.with_backbone(backbone, checkpointing), tracer)
+            like = in_bfloat16.get(checkpointing)
+            estimate = Estimate(run.with_backbone(backbone, checkpointing), tracer, like)
+            if backbone == "bfloat16":
+                in_bfloat16[checkpointing] = estimate
             for strategy in strategies(run, backbone, tracer.weights):
                 largest = {card: estimate.largest_batch(strategy, card) for card in cards}
                 known = estimate.memory(strategy), estimate.bytes_sent(strategy), largest
@@ -203,7 +206,7 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
     if configured is None:
         raise UserError(
             f"strategy sharded cannot hold this run ({type(run.method).__name__}, {run.backbone}, {run.devices} devices): "
-            "it needs several devices and frozen weights that are not quantized; use --trainer.strategy ddp"
+            "it needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
         )
     found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
     return Plan(run, counts, configured, found, cards)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
 from lit_compacter.backbones.t5 import blocks
@@ -21,6 +21,7 @@ class Weights:
         whole: What a sharded backbone holds on each process too: what the method adds or trains, and buffers.
         blocks: The frozen parameters of each block.
         rest: The frozen parameters that are in no block: embeddings, output layer, final norms.
+        widest: Not bytes, but the number of weights of the largest linear layer.
     """
 
     counts: tuple[int, int]
@@ -29,6 +30,7 @@ class Weights:
     whole: int
     blocks: tuple[int, ...]
     rest: int
+    widest: int = 0
 
     @property
     def total(self) -> int:
@@ -46,6 +48,7 @@ def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> Weig
     saved, parameters = set(saved_names), dict(model.named_parameters())
     trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
     sharded = {parameter for name, parameter in parameters.items() if name not in saved}
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     in_blocks = tuple(num_bytes(set(block.parameters()) & sharded) for block in blocks(model))
     return Weights(
         counts=count_parameters(model),
@@ -54,6 +57,7 @@ def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> Weig
         whole=num_bytes(set(parameters.values()) - sharded) + num_bytes(model.buffers()),
         blocks=in_blocks,
         rest=num_bytes(sharded) - sum(in_blocks),
+        widest=max(linear.in_features * linear.out_features for linear in linears),
     )
 
 

@@ -1,13 +1,16 @@
 """The estimate of a step's memory: against what is measured, and against sizes known by hand."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from transformers import T5Config
 
-from benchmarks.plan import LIMIT, METHODS, Setting, error
+from benchmarks.plan import BACKBONES as MEASURED_BACKBONES
+from benchmarks.plan import LIMIT, METHODS, SHAPES, Setting, Worker, error
 from benchmarks.sizes import SIZES, t5_config
 from lit_compacter.backbones.published import published_config
 from lit_compacter.cli.configs import METHOD_NAMES, load_method
@@ -17,8 +20,9 @@ from lit_compacter.model import build_model
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.memory import bytes_sent, memory
 from lit_compacter.planning.plan import BACKBONES, GB, Estimate, Run, make_plan
-from lit_compacter.planning.tracker import MemoryTracker
-from lit_compacter.planning.trace import BatchShape, Peaks, Tracer, Weights
+from lit_compacter.planning.tracker import MemoryTracker, Segment, peak_of
+from lit_compacter.planning.trace import BatchShape, Peaks, Tracer
+from lit_compacter.planning.weights import Weights
 from lit_compacter.results.resources import count_parameters
 from tests.conftest import TINY
 
@@ -34,33 +38,55 @@ def tiny(method: Method | None = None, **options: Any) -> Run:
 
 
 def test_the_tracker_counts_views_once_and_what_is_freed_not_at_all() -> None:
-    with MemoryTracker() as tracker:
+    weight = torch.zeros(500)
+    with MemoryTracker([weight]) as tracker:
         x = torch.zeros(1000)
         y = x.view(10, 100)[2:]
         assert tracker.live == tracker.peak == 4000
-        z = x + 1
+        z = x + weight.sum()
+        assert tracker.live == 8000
         del z
-        assert (tracker.live, tracker.peak) == (4000, 8000)
-        tracker.forget_peak()
+        tracker.mark("second")
+        assert tracker.live == 4000 < 8000 <= tracker.segments[0].rise < 8100
         del x
         assert tracker.live == 4000, "the view still holds it"
         del y
-        assert (tracker.live, tracker.peak) == (0, 4000)
+        tracker.mark("third")
+        assert tracker.segments[1] == Segment("second", 0, -4000)
 
 
-def test_the_trace_is_what_real_tensors_take() -> None:
+def test_repeated_segments() -> None:
+    segments = [Segment("a", 10, 5), Segment("b", 20, 8), Segment("c", 3, -1)]
+    assert peak_of(segments, {}) == (25, 12)
+    assert peak_of(segments, {"b": 4}, live=100) == (100 + 5 + 3 * 8 + 20, 100 + 5 + 4 * 8 - 1)
+    shrinking = [Segment("b", 20, -8)]
+    assert peak_of(shrinking, {"b": 3}) == (20, -24)
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_checkpointing": True}, {"backbone_dtype": "bfloat16"}], ids=str)
+def test_the_trace_is_what_real_tensors_take(options: dict[str, Any]) -> None:
     """The same step on tensors with memory, counted in the same way."""
-    for options in ({}, {"gradient_checkpointing": True}, {"backbone_dtype": "bfloat16"}):
-        tracer = Tracer(t5_config("tiny"), Compacter(), ModelOptions(**options), "32-true")
-        expected = tracer.peaks(SHAPE)
-        tracer.fake = torch.enable_grad()  # type: ignore[assignment]
-        module = tracer.module
-        torch.manual_seed(0)
-        module.options = ModelOptions(model_name=str(TINY), pretrained=False, **options)
-        module.model = build_model(Compacter(), module.options).model
-        module.training_forward = module.model.__call__
-        assert module.model.config.d_model == SIZES["tiny"]["d_model"]
-        assert tracer.peaks(SHAPE) == expected
+    model = build_model(Compacter(), ModelOptions(model_name=str(TINY), pretrained=False, **options)).model
+    tracer = Tracer(model.config, Compacter(), ModelOptions(**options), "32-true")
+    expected = tracer.peaks(SHAPE)
+    tracer.fake = nullcontext()
+    tracer.model = tracer.module.model = model
+    tracer.module.training_forward = model.__call__
+    assert tracer.peaks(SHAPE) == expected
+
+
+@pytest.mark.parametrize("method", [Compacter(), FullFineTuning(), Compacter(layers=(0, 4))], ids=str)
+def test_blocks_that_are_alike_are_traced_once(method: Method) -> None:
+    config = t5_config("tiny")
+    config.num_layers, config.num_decoder_layers = 6, 5
+    tracer = Tracer(config, method, ModelOptions(), "32-true")
+    shallow = tracer.peaks(SHAPE)
+    assert bool(tracer.times) is (method != Compacter(layers=(0, 4)))
+    with tracer.fake:
+        model, _ = tracer._build(config)
+    tracer.model, tracer.times = model, {}
+    tracer.module.model, tracer.module.training_forward = model, model.__call__
+    assert tracer.peaks(SHAPE) == shallow
 
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
@@ -76,22 +102,20 @@ def test_every_method(name: str) -> None:
     assert saving.memory("ddp").activations < plain.memory("ddp").activations
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_estimate_is_what_is_measured(method: str) -> None:
-    setting = Setting("small", method, "float32", False, (4, 64, 8))
-    assert abs(error(setting.measure())) < LIMIT
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with Worker() as started:
+        yield started
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("size", ["small", "base"])
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("backbone", ["float32", "bfloat16"])
+@pytest.mark.parametrize("backbone", MEASURED_BACKBONES)
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("shape", [(4, 64, 8), (2, 256, 32)])
-def test_all_estimates(
-    size: str, method: str, backbone: str, checkpointing: bool, shape: tuple[int, int, int]
-) -> None:
-    assert abs(error(Setting(size, method, backbone, checkpointing, shape).measure())) < LIMIT
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_estimates(size: str, method: str, backbone: str, checkpointing: bool, shape: Any, worker: Worker) -> None:
+    assert abs(error(worker.measure(Setting(size, method, backbone, checkpointing, shape)))) < LIMIT
 
 
 def test_the_peak_is_the_largest_of_three() -> None:
@@ -192,7 +216,7 @@ class ReadsWeights(Method):
 
 
 def test_a_method_that_reads_weights() -> None:
-    with pytest.raises(UserError, match="ReadsWeights cannot be planned without the values of the weights"):
+    with pytest.raises(UserError, match="ReadsWeights cannot be planned, because it needs the values of the weights"):
         Estimate(tiny(ReadsWeights()))
 
 
