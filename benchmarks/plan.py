@@ -1,11 +1,12 @@
 """What `main.py plan` estimates against what training takes.
 
-`python -m benchmarks.plan --out DIR` measures each combination in a process of its own, one at a time, on T5 with random
-weights, and writes plan.json, plan.md and plan.png. A rerun measures only what is missing. `--redraw` rewrites plan.md
-and plan.png from plan.json.
+`python -m benchmarks.plan --out DIR` measures each combination in a process of its own, one at a time, on T5 with
+random weights, and writes plan.json, plan.md and plan.png. A rerun measures only what is missing. `--redraw` rewrites
+plan.md and plan.png from plan.json, with the present estimates.
 """
 
 import argparse
+import dataclasses
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.plan import Estimate, Run
 from lit_compacter.planning.trace import BatchShape
 from lit_compacter.runtime.environment import environment
+from lit_compacter.utils.atomic import atomic_write
 
 METHODS = ("full", "compacter")
 BACKBONES = ("float32", "bfloat16")
@@ -145,6 +147,11 @@ def main() -> None:
     wanted = {setting.name: setting for setting in settings(args.sizes)}
     if args.redraw:
         results, wanted = load_all(path), {}
+        for result in results.values():
+            known = {field.name: result[MEASURED_WITH][field.name] for field in dataclasses.fields(Setting)}
+            result["estimated"] = Setting(**known).estimate()
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps({"methods": results}, indent=2, ensure_ascii=False) + "\n")
     else:
         depends = {name: vars(setting) | environment("cpu") for name, setting in wanted.items()}
         with Worker() as worker:

@@ -43,7 +43,9 @@ def lines(size: str) -> Iterator[list[str]]:
     config = published_config(f"t5-{size}")
     assert config is not None
     for title, method, kind in LINES:
-        run = Run(config, method, ModelOptions(), devices=DEVICES).with_backbone(kind, checkpointing=False)
+        run = Run(config, method, ModelOptions(), BatchShape(1, 128, 4), devices=DEVICES).with_backbone(
+            kind, checkpointing=False
+        )
         tracer = Tracer(config, method, run.options, run.precision)
         for checkpointing in (False, True):
             if checkpointing:

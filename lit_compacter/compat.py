@@ -31,8 +31,8 @@ def skip_sigterm_broadcast(trainer: Trainer) -> None:
 def fake_tensors() -> AbstractContextManager[Any]:
     """Tensors that are made in this context have shapes, types and a device, and no memory, and so have their products.
 
-    Unlike on torch's meta device, autocast casts them, and what the code does only on CPUs is done. torch 2.13 documents
-    fake tensors, but has no public name for them.
+    Unlike on torch's meta device, autocast casts them, and what the code does only on CPUs is done. torch 2.13
+    documents fake tensors, but has no public name for them.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode  # here, because it imports the compiler
 

@@ -48,9 +48,10 @@ def memory(
         optimizer:  W + S + G + temporary
 
     where forward and backward are the traced peaks above the weights. AdamW's temporary tensors are as large as all
-    gradients on a GPU, which updates all parameters at once, and as two of the largest on a CPU. DDP holds the gradients
-    a second time, in the buffers that it reduces. A CPU copies each 16-bit weight that it multiplies to a layout of its own. A sharded backbone of F bytes takes F / N on each of N devices, with
-    the embeddings and output layer whole, and up to three of the largest block, while a step runs.
+    gradients on a GPU, which updates all parameters at once, and as two of the largest on a CPU. DDP holds the
+    gradients a second time, in the buffers that it reduces. A sharded backbone of F bytes takes F / N on each of N
+    devices, with the embeddings and output layer whole, and up to three of the largest block, while a step runs. A CPU
+    copies a 16-bit weight to another layout while it multiplies with it.
 
     Args:
         weights: Sizes of the model.

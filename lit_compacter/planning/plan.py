@@ -38,10 +38,10 @@ class Run:
         config: The backbone's config.
         method: The method.
         options: The options of the module.
+        shape: The largest batch of a process.
         precision: The value of `trainer.precision`.
         strategy: ddp or sharded.
         devices: Number of processes, each with a device.
-        shape: The largest batch of a process.
         accumulate: Batches per optimizer step.
         on_gpu: Whether the devices are GPUs.
     """
@@ -49,10 +49,10 @@ class Run:
     config: PretrainedConfig
     method: Method
     options: ModelOptions
+    shape: BatchShape
     precision: str = "32-true"
     strategy: Strategy = "ddp"
     devices: int = 1
-    shape: BatchShape = BatchShape(100, 128, 4)
     accumulate: int = 1
     on_gpu: bool = True
 
@@ -205,8 +205,8 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
     configured = next((a for a in found if (a.strategy, a.backbone, a.checkpointing) == wanted), None)
     if configured is None:
         raise UserError(
-            f"strategy sharded cannot hold this run ({type(run.method).__name__}, {run.backbone}, {run.devices} devices): "
-            "it needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
+            f"strategy sharded cannot hold {type(run.method).__name__} with {run.backbone} on {run.devices} devices: it "
+            "needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
         )
     found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
     return Plan(run, counts, configured, found, cards)

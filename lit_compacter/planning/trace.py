@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, T5ForConditionalGeneration
 
 from lit_compacter.backbones.loading import random_backbone
-from lit_compacter.backbones.t5 import STACKS, blocks, num_blocks
+from lit_compacter.backbones.t5 import STACKS, num_blocks
 from lit_compacter.compat import fake_tensors
 from lit_compacter.errors import UserError, first_line
 from lit_compacter.methods import Method
@@ -22,7 +22,7 @@ from lit_compacter.model_options import ModelOptions
 from lit_compacter.module import T5Module
 from lit_compacter.planning.quantized import quantize_linears
 from lit_compacter.planning.tracker import MemoryTracker, peak_of
-from lit_compacter.planning.weights import Weights, weigh
+from lit_compacter.planning.weights import weigh
 
 STARTS = {"bf16": torch.bfloat16, "16": torch.float16}  # of trainer.precision → what autocast computes in
 SHALLOW = 3  # blocks: the first, one of those in the middle, which are alike, and the last
@@ -74,7 +74,7 @@ class Tracer:
         self.precision, self.vocab_size = precision, config.vocab_size
         self.module = T5Module(method, **vars(options))
         self.fake = fake_tensors()
-        with self.fake, default_dtype(precision):
+        with default_dtype(precision):
             model, names = self._build(config)
             self.weights = weigh(model, names)
             self.times = {(stack, 1): max(1, num_blocks(model, stack) - SHALLOW + 1) for stack in STACKS}
@@ -85,10 +85,20 @@ class Tracer:
         self.module.training_forward = self.model.__call__
 
     def _build(self, config: PretrainedConfig) -> tuple[T5ForConditionalGeneration, set[str]]:
-        method = self.module.method
-        model = random_backbone(config)
+        method, options = self.module.method, self.module.options
         try:
-            return model, fine_tune(model, method, self.module.options, quantize_linears)
+            with self.fake:
+                model = random_backbone(config)
+                return model, fine_tune(model, method, options, quantize_linears)
+        except Exception:  # PEFT moves its modules to a device, which fake tensors refuse, and meta tensors do not
+            return self._build_on_meta(config)
+
+    def _build_on_meta(self, config: PretrainedConfig) -> tuple[T5ForConditionalGeneration, set[str]]:
+        method = self.module.method
+        try:
+            with torch.device("meta"):
+                model = random_backbone(config, "meta")
+                names = fine_tune(model, method, self.module.options, quantize_linears)
         except UserError:
             raise
         except Exception as error:  # whatever a method that reads values raises
@@ -96,6 +106,9 @@ class Tracer:
                 f"method {type(method).__name__} cannot be planned, because it needs the values of the weights: "
                 f"{first_line(error)}"
             ) from error
+        with self.fake:
+            give_device(model)
+        return model, names
 
     def _shallow(self, config: PretrainedConfig, deep: nn.Module) -> T5ForConditionalGeneration | None:
         """The model with few blocks; None if its middle blocks are not those of the deep model."""
@@ -147,6 +160,18 @@ def default_dtype(precision: str) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def give_device(model: nn.Module) -> None:
+    """Replace the tensors of a model by new ones of the same shapes and types on the default device."""
+    new: dict[Tensor, Tensor] = {}
+    for module in list(model.modules()):
+        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            if tensor not in new:
+                empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+                is_parameter = isinstance(tensor, nn.Parameter)
+                new[tensor] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+            setattr(module, name, new[tensor])
 
 
 @contextlib.contextmanager
