@@ -205,7 +205,7 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
     configured = next((a for a in found if (a.strategy, a.backbone, a.checkpointing) == wanted), None)
     if configured is None:
         raise UserError(
-            f"strategy sharded cannot hold {type(run.method).__name__} with {run.backbone} on {run.devices} devices: it "
+            f"strategy sharded cannot hold {type(run.method).__name__}, {run.backbone}, on {run.devices} devices: it "
             "needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
         )
     found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
