@@ -189,6 +189,7 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
     for backbone in backbones(run.method):
         plain = run.with_backbone(backbone, checkpointing=False)
         tracer = Tracer(plain.config, plain.method, plain.options, plain.precision)
+        check_strategy(run, tracer.weights)
         counts = tracer.weights.counts
         for checkpointing in (False, True):
             if checkpointing:
@@ -202,14 +203,22 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
                 known = estimate.memory(strategy), estimate.bytes_sent(strategy), largest
                 found.append(Alternative(strategy, backbone, checkpointing, *known))
     wanted = run.strategy, run.backbone, run.options.gradient_checkpointing
-    configured = next((a for a in found if (a.strategy, a.backbone, a.checkpointing) == wanted), None)
-    if configured is None:
+    configured = next(a for a in found if (a.strategy, a.backbone, a.checkpointing) == wanted)
+    found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
+    return Plan(run, counts, configured, found, cards)
+
+
+def check_strategy(run: Run, weights: Weights) -> None:
+    """Refuse a strategy that does not fit the run, before anything is traced.
+
+    Raises:
+        UserError: It does not fit.
+    """
+    if run.strategy not in strategies(run, run.backbone, weights):
         raise UserError(
             f"strategy sharded cannot hold {type(run.method).__name__}, {run.backbone}, on {run.devices} devices: it "
             "needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
         )
-    found.sort(key=lambda a: (a.strategy, list(BACKBONES).index(a.backbone), a.checkpointing))
-    return Plan(run, counts, configured, found, cards)
 
 
 def backbones(method: Method) -> list[str]:
