@@ -7,6 +7,7 @@ is a copy of one that has imported the libraries.
 import json
 import os
 import sys
+from typing import Any
 
 import torch
 
@@ -43,7 +44,7 @@ def measure(size: str, method: str, backbone: str, checkpointing: bool, shape: l
     train(ours.make_module("tiny", method=load_method(method), backbone_dtype=backbone), 2, 8, 4)  # loads kernels
     forget_peak("cpu")
     before = peak_memory("cpu")
-    options = {"backbone_dtype": backbone, "gradient_checkpointing": checkpointing}
+    options: dict[str, Any] = {"backbone_dtype": backbone, "gradient_checkpointing": checkpointing}
     module = ours.make_module(size, method=load_method(method), **options)
     forget_peak("cpu")  # the weights take more while they are drawn
     train(module, *shape)

@@ -1,28 +1,29 @@
 """Shapes of the T5 models that are published, for planning where not even a config.json is at hand."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from huggingface_hub import try_to_load_from_cache
 from transformers import PretrainedConfig, T5Config
 
 VOCAB_SIZE = 32_128
 FIELDS = ("d_model", "d_kv", "d_ff", "num_layers", "num_heads")
-V1_0 = {
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+V1_0: Shapes = {
     "small": (512, 64, 2048, 6, 8),
     "base": (768, 64, 3072, 12, 12),
     "large": (1024, 64, 4096, 24, 16),
     "3b": (1024, 128, 16_384, 24, 32),
     "11b": (1024, 128, 65_536, 24, 128),
 }
-V1_1 = {  # also of Flan-T5
+V1_1: Shapes = {  # also of Flan-T5
     "small": (512, 64, 1024, 8, 6),
     "base": (768, 64, 2048, 12, 12),
     "large": (1024, 64, 2816, 24, 16),
     "xl": (2048, 64, 5120, 24, 32),
     "xxl": (4096, 64, 10_240, 24, 64),
 }
-GATED = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
-FAMILIES: tuple[tuple[str, dict[str, tuple[int, ...]], dict[str, Any]], ...] = (
+GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+FAMILIES: tuple[tuple[str, Shapes, dict[str, Any]], ...] = (
     ("t5-", V1_0, {}),
     ("google-t5/t5-", V1_0, {}),
     ("google/t5-v1_1-", V1_1, GATED),

@@ -77,7 +77,9 @@ class Tracer:
         with default_dtype(precision):
             model, names = self._build(config)
             self.weights = weigh(model, names)
-            self.times = {(stack, 1): max(1, num_blocks(model, stack) - SHALLOW + 1) for stack in STACKS}
+            self.times: dict[Hashable, int] = {
+                (stack, 1): max(1, num_blocks(model, stack) - SHALLOW + 1) for stack in STACKS
+            }
             self.model = self._shallow(config, model) or model
         if self.model is model:
             self.times = {}
@@ -120,7 +122,8 @@ class Tracer:
         except UserError:  # of a method that names blocks
             return None
         for stack in STACKS:
-            kinds = [describe(block) for m in (deep, model) for block in list(m.get_submodule(f"{stack}.block"))[1:]]
+            both = (list(m.get_submodule(f"{stack}.block").children())[1:] for m in (deep, model))
+            kinds = [describe(block) for blocks in both for block in blocks]
             if any(kind != kinds[0] for kind in kinds):
                 return None
         return model
@@ -195,10 +198,10 @@ def _mark_backward(mark: Callable[[], None], block: nn.Module, args: Any, output
         output[0].register_hook(lambda _: mark())
 
 
-def describe(block: nn.Module) -> dict[str, tuple[Hashable, ...]]:
+def describe(block: nn.Module) -> dict[str, Hashable]:
     """What decides the memory of a block: its modules, and the shapes and types of its tensors."""
     tensors = {**dict(block.named_parameters()), **dict(block.named_buffers())}
-    kinds: dict[str, tuple[Hashable, ...]] = {name: (type(module),) for name, module in block.named_modules()}
+    kinds: dict[str, Hashable] = {name: type(module) for name, module in block.named_modules()}
     return kinds | {f"{name} ": (t.shape, t.dtype, t.requires_grad) for name, t in tensors.items()}
 
 

@@ -140,13 +140,15 @@ def test_the_peak_is_the_largest_of_three() -> None:
     assert memory(WEIGHTS, Peaks(100, 900), "ddp", 1, True).total == WEIGHTS.total + 80 + 900
     assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, True).total == WEIGHTS.total + 80 + 40 + 40
     assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, False).total == WEIGHTS.total + 80 + 40 + 2 * 24
+    wide = dataclasses.replace(WEIGHTS, widest=7)  # of which a CPU holds a copy in 16 bits
+    extra = [memory(wide, Peaks(1000, 500), "ddp", 1, gpu, True).total - WEIGHTS.total - 1120 for gpu in (False, True)]
+    assert extra == [14, 0]
 
 
 def test_devices_share_a_sharded_backbone() -> None:
-    one, ddp, sharded = (
-        memory(WEIGHTS, Peaks(1000, 500), strategy, devices, True)
-        for strategy, devices in (("sharded", 1), ("ddp", 8), ("sharded", 8))
-    )
+    peaks = Peaks(1000, 500)
+    one = memory(WEIGHTS, peaks, "sharded", 1, True)
+    ddp, sharded = memory(WEIGHTS, peaks, "ddp", 8, True), memory(WEIGHTS, peaks, "sharded", 8, True)
     assert one.gathered == ddp.gathered == 0 and one.weights == ddp.weights == 3600
     assert ddp.gradients == 2 * one.gradients, "with the buffers that are reduced"
     assert sharded.weights == 100 + 3500 // 8 + 1
