@@ -198,10 +198,10 @@ def _mark_backward(mark: Callable[[], None], block: nn.Module, args: Any, output
         output[0].register_hook(lambda _: mark())
 
 
-def describe(block: nn.Module) -> dict[str, Hashable]:
+def describe(block: nn.Module) -> dict[str, Any]:
     """What decides the memory of a block: its modules, and the shapes and types of its tensors."""
     tensors = {**dict(block.named_parameters()), **dict(block.named_buffers())}
-    kinds: dict[str, Hashable] = {name: type(module) for name, module in block.named_modules()}
+    kinds: dict[str, Any] = {name: type(module) for name, module in block.named_modules()}
     return kinds | {f"{name} ": (t.shape, t.dtype, t.requires_grad) for name, t in tensors.items()}
 
 
