@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import T5Config
 
+from benchmarks import scaling
 from benchmarks.plan import BACKBONES as MEASURED_BACKBONES
 from benchmarks.plan import LIMIT, METHODS, SHAPES, Setting, Worker, error
 from benchmarks.sizes import t5_config
@@ -254,3 +255,10 @@ def test_precision() -> None:
         weights[precision], peaks[precision] = tracer.weights.total, tracer.peaks(BatchShape(64, 32, 4))
     assert weights["64-true"] == 2 * weights["32-true"] == 2 * weights["bf16-mixed"]
     assert peaks["bf16-mixed"].forward < peaks["32-true"].forward < peaks["64-true"].forward
+
+
+@pytest.mark.soak
+def test_the_table_of_the_page() -> None:
+    """`python -m benchmarks.scaling` would write the rows that are there."""
+    for row in scaling.lines("small"):
+        assert f"| {' | '.join(row)} |" in scaling.PAGE.read_text()
