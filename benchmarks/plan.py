@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.results import MEASURED_WITH, Result, load_all, measure_missing, place, stop_if_missing, table
 from benchmarks.sizes import SIZES, t5_config
-from lit_compacter.cli.configs import load_method
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.methods.titles import TITLES
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.plan import Estimate, Run

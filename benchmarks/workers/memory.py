@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import ours
 from benchmarks.workers.serve import forget_peak, peak_memory
-from lit_compacter.cli.configs import load_method
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.module import T5Module
 
 STEPS = 2  # in the second, the optimizer has its states

@@ -16,7 +16,8 @@ from benchmarks.plan import LIMIT, METHODS, SHAPES, Setting, Worker, error
 from benchmarks.sizes import t5_config
 from lit_compacter.backbones.loading import random_backbone
 from lit_compacter.backbones.published import published_config
-from lit_compacter.cli.configs import METHOD_NAMES, load_method
+from lit_compacter.cli.configs import METHOD_NAMES
+from lit_compacter.cli.defaults import load_method
 from lit_compacter.errors import UserError
 from lit_compacter.methods import Compacter, FullFineTuning, Method
 from lit_compacter.model import build_model
