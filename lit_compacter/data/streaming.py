@@ -161,6 +161,7 @@ def num_streamed_batches(trainer: Trainer | None) -> int:
     """
     if trainer is None or trainer.max_steps < 1:
         raise UserError("data.streaming: nobody knows how many rows a stream has; give --trainer.max_steps")
-    if trainer.limit_train_batches != 1 and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+    limit: int | float = trainer.limit_train_batches  # 1.0 is all batches, and 1 a single one
+    if (isinstance(limit, int) or limit != 1) and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise UserError("data.streaming: a stream is one epoch; give trainer.max_steps, not limit_train_batches")
     return trainer.max_steps * trainer.accumulate_grad_batches
