@@ -174,6 +174,6 @@ def is_writable(folder: Path) -> bool:
         warnings.warn(
             f"cannot write to {folder} ({error.strerror}): tokenized rows are kept in memory, and each process "
             "tokenizes them again; give another folder with --data.cache_dir",
-            stacklevel=2,
+            stacklevel=1,  # one place for all callers, so that Python prints it once
         )
         return False

@@ -116,10 +116,10 @@ def tokenize_rows(
         )
 
     with _progress_bars():
-        if not is_writable(folder):
-            return tokenize(None)
         path = folder / f"tokens-{key}.arrow"
         if not list(folder.glob(f"{path.stem}*")):
+            if not is_writable(folder):
+                return tokenize(None)
             with TemporaryDirectory(dir=folder) as unfinished:  # datasets would leave its part if the disk is full
                 tokenize(Path(unfinished) / path.name)
                 for file in Path(unfinished).iterdir():
