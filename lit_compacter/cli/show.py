@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from lit_compacter.cli.data_verbs import make_data_module
 from lit_compacter.data.columns import numbers
 from lit_compacter.datamodule import GlueDataModule
+from lit_compacter.errors import UserError
 from lit_compacter.tasks.answers import Answer, Labels, Number
 from lit_compacter.utils.console import console
 
@@ -31,6 +32,8 @@ def main(args: Sequence[str]) -> None:
 def show(data: GlueDataModule) -> None:
     """Print three examples, the distributions of targets and lengths, and what truncation and the vocabulary lose."""
     split = "predict" if data.task.trained_on else "train"  # a diagnostic set has no other rows
+    if split == "train" and data.options.streaming:
+        raise UserError("show reads all training rows; give --data.streaming false")
     data.prepare_split(split)
     rows = data.data[split]
     console.print(f"[bold]{data.task.name}[/]: {len(rows):,} examples to {split}")

@@ -45,6 +45,7 @@ def test_a_runs_own_config(first_run: tuple[Path, str], capsys: pytest.CaptureFi
     [
         (["--config=nosuch"], "error: no config file 'nosuch'"),
         (["--config=demo.yaml", "--data.tsak=rte"], "did you mean 'data.task'?"),
+        (["--config=demo.yaml", "--data.streaming=true"], "show reads all training rows; give --data.streaming false"),
         ([], "no task is given; choose one: --config rte.yaml"),
     ],
 )
