@@ -64,5 +64,11 @@ def reading(path: File) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"no file {path.absolute()}") from error
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or first_line(error)}") from error
+    except Exception as error:
+        if isinstance(path, Path):
+            raise
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error  # file systems raise many types

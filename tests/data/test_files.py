@@ -8,6 +8,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.data.files import RemoteFile, find_file
@@ -45,6 +46,17 @@ def test_names() -> None:
 def test_what_cannot_be_read(url: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         list(read_rows(RemoteFile(url)))
+
+
+def test_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The errors of many file systems are not OSErrors."""
+
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("payload is not complete.")
+
+    monkeypatch.setattr(MemoryFile, "__next__", fail, raising=False)
+    with pytest.raises(UserError, match=r"^cannot read memory://rows/train.jsonl: payload is not complete$"):
+        list(read_rows(RemoteFile("memory://rows/train.jsonl")))
 
 
 @pytest.mark.parametrize("streaming", [False, True])
