@@ -68,7 +68,7 @@ class TaskRows:
         return {name: self._load(name) for name in self.task.leaderboard or ("test",)}
 
     def check_streaming(self) -> None:
-        """Raise UserError if the training rows cannot be read as a stream."""
+        """Raise UserError if the training rows cannot be read as a stream, or there are none."""
         if self.options.split == "paper" and self.task.split is holdout_from_train:
             raise UserError(
                 f"data.streaming: validation rows of {self.task.name} are drawn from all of its training rows, which a "
@@ -78,6 +78,7 @@ class TaskRows:
             raise UserError(
                 "data.max_train_samples draws from all rows, which a stream does not know; remove it or data.streaming"
             )
+        self._source("train")  # a missing file is reported now, not after the model is loaded
 
     def stream(self) -> Iterator[dict[str, Any]]:
         """Read the training rows from the first one on, as pairs of texts."""

@@ -119,6 +119,7 @@ def test_the_rows_of_a_stream_are_those_of_the_data_set(tmp_path: Path) -> None:
         ("rte", {}, {"max_steps": 5, "limit_train_batches": 3}, "give trainer.max_steps, not limit_train_batches"),
         ("rte", {}, {"max_steps": 5, "limit_train_batches": 1}, "give trainer.max_steps, not limit_train_batches"),
         ("rte", {"max_train_samples": 5}, {"max_steps": 5}, "data.max_train_samples draws from all rows"),
+        ("rte", {"data_dir": "absent"}, {}, "no file .*absent/RTE/train.tsv"),
         ("sst2", {}, {"max_steps": 5}, "validation rows of sst2 are drawn from all .*; give --data.split official"),
     ],
 )
