@@ -102,7 +102,7 @@ def load_rows(source: Source, task: PairMaker, add_task_name: bool, cache_dir: s
     import pyarrow as pa
     from datasets.fingerprint import Hasher
 
-    files = [_file_digest(path) for path in source.files]
+    files = [(path.suffix, _file_digest(path)) for path in source.files]  # the suffix decides how it is read
     key = hashlib.sha256(json.dumps([_code_digest(), Hasher.hash(task), add_task_name, source.split, files]).encode())
     path = cache_folder(cache_dir) / f"rows-{key.hexdigest()}.arrow"
     if not path.exists():

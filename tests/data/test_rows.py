@@ -8,9 +8,10 @@ import pytest
 
 from lit_compacter.data import rows as module
 from lit_compacter.data.rows import load_rows
-from lit_compacter.data.sources import Source, from_files
+from lit_compacter.data.sources import Source, from_file, from_files
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import TASKS
+from lit_compacter.tasks.templates import Template
 from tests.official_data import BENCHMARKS
 
 
@@ -46,6 +47,17 @@ def test_rows_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         file.write("99\ta\tb\tentailment\n")
     keys.add(load_rows(source(tmp_path / "other"), task, False, cache).key)
     assert len(keys) == 6 == len(list((tmp_path / "cache").iterdir()))
+
+
+def test_the_same_bytes_as_another_type_of_file(tmp_path: Path) -> None:
+    task = replace(TASKS["rte"], template=Template("{text}"), columns={})
+    texts = []
+    for name in ("rows.csv", "rows.tsv"):
+        path = tmp_path / name
+        path.write_text('text\n"tea"\n')
+        rows = load_rows(replace(from_file(task, path), split="test"), task, False, str(tmp_path))
+        texts.append("".join(rows.table[0]["segments"]))
+    assert texts == ["tea", '"tea"']
 
 
 def test_groups(tmp_path: Path) -> None:
