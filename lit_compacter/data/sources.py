@@ -20,14 +20,12 @@ class Row:
         label: As `Answer.parse_label` returns it; None if unknown.
         idx: The benchmark's own number for the row. The user's own rows are counted from 0.
         group: Rows of the same group belong together. Default: the row has its own group.
-        split: The official split, or the file, that the row to predict comes from. Set for predict only.
     """
 
     columns: Mapping[str, Any]
     label: Any
     idx: Any
     group: Hashable = None
-    split: str | None = None
 
 
 class RowParser(Protocol):
@@ -115,7 +113,7 @@ class Source:
     """Where the rows of an official split come from.
 
     Attributes:
-        split: The official split.
+        split: The official split, or the name of the user's file.
         files: The files that hold the rows.
         rows: Yields the rows once. Raises UserError with file and line for a row that is not valid.
     """
