@@ -78,7 +78,7 @@ class DataOptions(InputOptions):
     predict the commit that the model was trained on."""
 
     cache_dir: str | None = None
-    """Folder for tokenized rows. Default: lit_compacter/ in the cache of datasets (HF_DATASETS_CACHE)."""
+    """Folder for the texts and tokens of rows. Default: lit_compacter/ in the cache of datasets (HF_DATASETS_CACHE)."""
 
     num_proc: PositiveInt | None = None  # type: ignore[valid-type]
     """Processes that tokenize the rows. Default: one, in which the tokenizer uses all cores by threads."""
