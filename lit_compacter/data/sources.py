@@ -1,5 +1,6 @@
 """Rows from the hub, the benchmark's own files or the user's files, all in the hub's format."""
 
+import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -201,11 +202,20 @@ def _labelled(
             row = task.row(raw, number if idx_column is None else _idx(raw.get(idx_column, number)))
             if row.label is None and not split.startswith("test"):
                 raise ValueError(f"{task.label} is empty" if task.label in raw else task.absent(task.label, raw))
+            _check_characters(row)
         except ValueError as error:
             raise UserError(f"{where}:{line}: {error}") from error
         yield row
     if empty:
         raise UserError(f"{where} holds no rows")
+
+
+def _check_characters(row: Row) -> None:
+    """Raise ValueError if a text has half of a surrogate pair, which JSON can express and UTF-8 cannot."""
+    try:
+        json.dumps([*row.columns.values(), row.label], ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!a} is half of a character; remove it") from error
 
 
 def _idx(value: Any) -> Any:

@@ -3,6 +3,8 @@
 That both sources give the same rows is tested for every task in tests/tasks.
 """
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from lit_compacter.data.sources import Row, from_file, from_files
 from lit_compacter.errors import UserError
 from lit_compacter.tasks import TASKS
+from lit_compacter.tasks.answers import Text
 from tests.conftest import shared
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
@@ -85,6 +88,14 @@ def test_short_rows_of_qqp_are_left_out_as_on_the_hub(tmp_path: Path) -> None:
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"
     write(tmp_path / "QQP/train.tsv", f"{header}\n7\t1\t2\tWho?\n8\t1\t2\tWho?\tWhom?\t1\n")
     assert rows("qqp", tmp_path) == [Row({"question1": "Who?", "question2": "Whom?"}, label="1", idx=1)]
+
+
+@pytest.mark.parametrize("column", ["sentence1", "label"])
+def test_half_a_character(column: str, tmp_path: Path) -> None:
+    row = {"sentence1": "x", "sentence2": "y", "label": None, "not read": "\ud83c"}
+    path = write(tmp_path / "x.jsonl", json.dumps(row) + "\n" + json.dumps(row | {column: "tea \ud83c"}) + "\n")
+    with pytest.raises(UserError, match=r"x.jsonl:2: '\\ud83c' is half of a character; remove it"):
+        list(from_file(replace(TASKS["rte"], answer=Text(), metrics=("exact_match",)), path).rows)
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
