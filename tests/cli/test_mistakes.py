@@ -137,7 +137,7 @@ def test_one_line_and_nothing_left(case: str, tmp_path: Path, capsys: pytest.Cap
 def test_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert "for example: lit-compacter fit --config demo.yaml" in error(capsys, "--config=demo.yaml")
     message = error(capsys, "fti")
-    verbs = "fit, validate, test, predict, show, download, study, report, export"
+    verbs = "fit, validate, test, predict, show, plan, download, study, report, export"
     assert f"unknown verb 'fti'; expected one of {verbs}; did you mean 'fit'?" in message
 
 
