@@ -160,7 +160,7 @@ def num_streamed_batches(trainer: Trainer | None) -> int:
         UserError: The run has no end, or an epoch of it would have one.
     """
     if trainer is None or trainer.max_steps < 1:
-        raise UserError("data.streaming: nobody knows how many rows a stream has; give --trainer.max_steps")
+        raise UserError("data.streaming: a stream has no known number of rows, so the run needs --trainer.max_steps")
     limit: int | float = trainer.limit_train_batches  # 1.0 is all batches, and 1 a single one
     if (isinstance(limit, int) or limit != 1) and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         raise UserError("data.streaming: a stream is one epoch; give trainer.max_steps, not limit_train_batches")

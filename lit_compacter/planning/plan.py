@@ -214,11 +214,9 @@ def check_strategy(run: Run, weights: Weights) -> None:
     Raises:
         UserError: It does not fit.
     """
-    if run.strategy not in strategies(run, run.backbone, weights):
-        raise UserError(
-            f"strategy sharded cannot hold {type(run.method).__name__}, {run.backbone}, on {run.devices} devices: it "
-            "needs several devices (--devices) and frozen weights that are not quantized; or use --trainer.strategy ddp"
-        )
+    obstacle = obstacle_to_sharding(run, run.backbone, weights)
+    if run.strategy == "sharded" and obstacle:
+        raise UserError(f"trainer.strategy sharded: {obstacle}; or use --trainer.strategy ddp")
 
 
 def backbones(method: Method) -> list[str]:
@@ -228,6 +226,16 @@ def backbones(method: Method) -> list[str]:
 
 
 def strategies(run: Run, backbone: str, weights: Weights) -> list[Strategy]:
-    """The strategies that fit: sharded needs several devices and frozen weights that are not quantized."""
-    can_shard = run.devices > 1 and BACKBONES[backbone]["quantization"] is None and weights.rest > 0
-    return ["ddp", "sharded"] if can_shard else ["ddp"]
+    """The strategies that fit."""
+    return ["ddp"] if obstacle_to_sharding(run, backbone, weights) else ["ddp", "sharded"]
+
+
+def obstacle_to_sharding(run: Run, backbone: str, weights: Weights) -> str | None:
+    """Why strategy sharded does not fit; None if it does."""
+    if weights.rest == 0:
+        return f"method {type(run.method).__name__} trains all weights, and sharded shards the frozen ones"
+    if BACKBONES[backbone]["quantization"] is not None:
+        return f"sharded cannot shard weights in {backbone}"
+    if run.devices == 1:
+        return "sharded needs several devices (--devices)"
+    return None

@@ -115,7 +115,7 @@ def test_the_rows_of_a_stream_are_those_of_the_data_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "options", "trainer", "message"),
     [
-        ("rte", {}, {}, "nobody knows how many rows a stream has; give --trainer.max_steps"),
+        ("rte", {}, {}, "a stream has no known number of rows, so the run needs --trainer.max_steps"),
         ("rte", {}, {"max_steps": 5, "limit_train_batches": 3}, "give trainer.max_steps, not limit_train_batches"),
         ("rte", {}, {"max_steps": 5, "limit_train_batches": 1}, "give trainer.max_steps, not limit_train_batches"),
         ("rte", {"max_train_samples": 5}, {"max_steps": 5}, "data.max_train_samples draws from all rows"),
