@@ -23,6 +23,7 @@ from lit_compacter.planning.memory import Strategy
 from lit_compacter.planning.plan import CARDS, Run, make_plan
 from lit_compacter.planning.table import as_json, describe
 from lit_compacter.planning.trace import BatchShape
+from lit_compacter.sharded_strategy import ShardedBackbone
 from lit_compacter.tasks import find_task
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
@@ -82,7 +83,6 @@ def find_shape(name: str, revision: str | None) -> tuple[PretrainedConfig, str]:
 def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> Run:
     """What decides the memory of the run that the options describe."""
     trainer, model = config.trainer, config.model
-    strategy: Strategy = "sharded" if trainer.strategy == "sharded" else "ddp"
     return Run(
         config=backbone,
         method=method,
@@ -90,12 +90,18 @@ def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> R
             **{field.name: model[field.name] for field in fields(ModelOptions) if field.name in model}
         ),
         precision=str(trainer.precision or "32-true"),
-        strategy=strategy,
+        strategy=find_strategy(trainer.strategy),
         devices=config.devices or num_processes(trainer.devices, trainer.num_nodes),
         shape=batch_shape(config.data),
         accumulate=trainer.accumulate_grad_batches,
         on_gpu=trainer.accelerator != "cpu",
     )
+
+
+def find_strategy(given: str | Namespace) -> Strategy:
+    """The strategy of the trainer's option, which may be the name of a strategy, or a class with its options."""
+    name = given.class_path.rpartition(".")[2] if isinstance(given, Namespace) else given
+    return "sharded" if name in ("sharded", ShardedBackbone.__name__) else "ddp"
 
 
 def num_processes(devices: Any, num_nodes: int) -> int:

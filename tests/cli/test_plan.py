@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 
 from lit_compacter.cli.main import main
-from lit_compacter.cli.plan import num_processes
+from lit_compacter.cli.plan import PlanCLI, make_run, num_processes
+from lit_compacter.cli.request import Request
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("_project_root")
@@ -57,6 +59,20 @@ def test_mistakes(args: list[str], said: str, capsys: pytest.CaptureFixture[str]
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy"),
+    [
+        (["sharded"], "sharded"),
+        (["ShardedBackbone", "--trainer.strategy.reshard_after_forward=false"], "sharded"),
+        (["DDPStrategy", "--trainer.strategy.timeout=0:05:00"], "ddp"),
+        (["auto"], "ddp"),
+    ],
+)
+def test_the_strategy_may_be_a_class(given: list[str], strategy: str) -> None:
+    cli = PlanCLI("plan", Request.read([*QUICK, "--trainer.strategy", *given]))
+    assert make_run(cli.config, cli.method, AutoConfig.from_pretrained(TINY)).strategy == strategy
 
 
 @pytest.mark.parametrize(
