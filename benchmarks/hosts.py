@@ -102,7 +102,8 @@ class TwoHosts(contextlib.ExitStack):
         """
         words = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
         words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={ADDRESSES[0]}:{PORT}", f"--local-addr={ADDRESSES[host]}"]
-        words += [f"--rdzv-conf=is_host={1 - host}"]  # torchrun looks for itself by name, and both have this machine's
+        # torchrun looks for itself by name, and both have this machine's. It gives up the other host after 60 s.
+        words += [f"--rdzv-conf=is_host={1 - host},read_timeout=300"]
         environment = NEW_STORE | more.pop("env", {})
         return self.start(host, [*words, *options, "main.py", *arguments], env=environment, **more)
 

@@ -89,6 +89,12 @@ def hosts() -> Iterator[TwoHosts]:
         yield hosts
 
 
+def cut_for(seconds: float, hosts: TwoHosts) -> None:
+    hosts.cut()
+    time.sleep(seconds)
+    hosts.mend()
+
+
 def assert_equal(root: Path, other: Path) -> None:
     one, two = (read_checkpoint(folder / "run/checkpoints/last.ckpt") for folder in (root, other))
     assert one["global_step"] == two["global_step"] == 24
@@ -113,9 +119,7 @@ def test_a_cable_that_is_cut_for_seconds(hosts: TwoHosts, never_stopped: Path, t
     """Nothing fails: the run waits for it."""
     run = Run(hosts, tmp_path)
     run.wait_for_step(3)
-    hosts.cut()
-    time.sleep(5)
-    hosts.mend()
+    cut_for(5, hosts)
     assert run.wait() == [0, 0]
     assert not run.lines(0) + run.lines(1)
     assert_equal(tmp_path, never_stopped)
@@ -124,9 +128,7 @@ def test_a_cable_that_is_cut_for_seconds(hosts: TwoHosts, never_stopped: Path, t
 def test_a_cable_that_is_cut_for_longer_than_the_timeout(hosts: TwoHosts, never_stopped: Path, tmp_path: Path) -> None:
     run = Run(hosts, tmp_path, timeout="0:00:10")
     run.wait_for_step(3)
-    hosts.cut()
-    time.sleep(20)
-    hosts.mend()
+    cut_for(60, hosts)
     assert run.wait() == [0, 0]
     for host in (0, 1):
         (line,) = run.lines(host)
