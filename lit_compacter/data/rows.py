@@ -98,24 +98,29 @@ def load_rows(source: Source, task: PairMaker, add_task_name: bool, cache_dir: s
     Raises:
         UserError: A row is not valid.
     """
-    import datasets  # half a second, which --help and a wrong option need not wait for
-    import pyarrow as pa
-    from datasets.fingerprint import Hasher
+    from datasets.fingerprint import Hasher  # half a second, which --help and a wrong option need not wait for
 
     files = [(path.suffix, _file_digest(path)) for path in source.files]  # the suffix decides how it is read
-    key = hashlib.sha256(json.dumps([_code_digest(), Hasher.hash(task), add_task_name, source.split, files]).encode())
-    path = cache_folder(cache_dir) / f"rows-{key.hexdigest()}.arrow"
+    content = json.dumps([_code_digest(), Hasher.hash(task), add_task_name, source.split, files])
+    key = hashlib.sha256(content.encode()).hexdigest()
+    pairs = make_pairs(source.rows, task, add_task_name)
+    table = _cached_table(cache_folder(cache_dir) / f"rows-{key}.arrow", pairs, source.split)
+    return Rows(table, key, np.arange(len(table)))
+
+
+def _cached_table(path: Path, pairs: Iterator[dict[str, Any]], split: str) -> "datasets.Dataset":
+    """The table in the file at `path`, which is made of pairs if it does not exist; in memory if it cannot be made."""
+    import datasets
+    import pyarrow as pa
+
     if not path.exists():
-        records = make_pairs(source.rows, task, add_task_name)
         if not is_writable(path.parent):
             buffer = pa.BufferOutputStream()
-            _write(buffer, records, source.split)
-            table = datasets.Dataset.from_buffer(buffer.getvalue())
-            return Rows(table, key.hexdigest(), np.arange(len(table)))
+            _write(buffer, pairs, split)
+            return datasets.Dataset.from_buffer(buffer.getvalue())
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            _write(file, records, source.split)
-    table = datasets.Dataset.from_file(str(path))
-    return Rows(table, key.hexdigest(), np.arange(len(table)))
+            _write(file, pairs, split)
+    return datasets.Dataset.from_file(str(path))
 
 
 def make_pairs(rows: Iterable[Row], task: PairMaker, add_task_name: bool) -> Iterator[dict[str, Any]]:
@@ -127,16 +132,16 @@ def make_pairs(rows: Iterable[Row], task: PairMaker, add_task_name: bool) -> Ite
         yield dict(zip(COLUMNS, values, strict=True))
 
 
-def _write(sink: "IO[bytes] | pa.NativeFile", records: Iterator[dict[str, Any]], split: str) -> None:
+def _write(sink: "IO[bytes] | pa.NativeFile", pairs: Iterator[dict[str, Any]], split: str) -> None:
     import pyarrow as pa
 
-    first = next(records)  # a source has at least one
+    first = next(pairs)  # a source has at least one
     texts = pa.list_(pa.string())
     idx = pa.infer_type([first["idx"]])  # an int, or a dict of several
     schema = pa.schema(zip(COLUMNS, (texts, texts, idx, pa.int64()), strict=True))
-    records = chain([first], records)
+    pairs = chain([first], pairs)
     with pa.ipc.new_stream(sink, schema) as writer, tqdm(desc=f"reading {split}", unit=" rows") as progress:
-        while batch := list(islice(records, BATCH_SIZE)):
+        while batch := list(islice(pairs, BATCH_SIZE)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
             progress.update(len(batch))
 
