@@ -1,4 +1,4 @@
-"""Rows → split → text pair → tokens → batches."""
+"""Rows → text pairs → split → tokens → batches."""
 
 import math
 import warnings
