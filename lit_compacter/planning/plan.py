@@ -233,9 +233,9 @@ def strategies(run: Run, backbone: str, weights: Weights) -> list[Strategy]:
 def obstacle_to_sharding(run: Run, backbone: str, weights: Weights) -> str | None:
     """Why strategy sharded does not fit; None if it does."""
     if weights.rest == 0:
-        return f"method {type(run.method).__name__} trains all weights, and sharded shards the frozen ones"
+        return f"method {type(run.method).__name__} trains all weights, and it shards the frozen ones"
     if BACKBONES[backbone]["quantization"] is not None:
-        return f"sharded cannot shard weights in {backbone}"
+        return f"it needs weights that are not quantized, and these are in {backbone}"
     if run.devices == 1:
-        return "sharded needs several devices (--devices)"
+        return "it needs several devices (--devices)"
     return None

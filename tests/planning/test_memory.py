@@ -223,7 +223,7 @@ def test_alternatives_are_those_that_the_method_allows() -> None:
 @pytest.mark.parametrize(
     ("method", "options", "said"),
     [
-        (FullFineTuning(), {"strategy": "sharded", "devices": 8}, "use --trainer.strategy ddp"),
+        (FullFineTuning(), {"strategy": "sharded", "devices": 8}, "trains all weights.*use --trainer.strategy ddp"),
         (Compacter(), {"strategy": "sharded", "devices": 1}, "it needs several devices"),
         (Compacter(), {"strategy": "sharded", "devices": 8, "quantization": "nf4"}, "that are not quantized"),
         (FullFineTuning(), {"quantization": "8bit"}, "cannot be used with method FullFineTuning"),
