@@ -106,7 +106,8 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.step = trainer.global_step
-        self.totals = next(module for module in pl_module.children() if isinstance(module, StepTotals))
+        assert isinstance(pl_module.totals, StepTotals)
+        self.totals = pl_module.totals
         if is_rank_zero():
             remove_unfinished(self.path.parent)
         set_stop_handler(self._on_stop_signal)  # replaces Lightning's, which communicates inside the handler
