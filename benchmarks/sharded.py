@@ -22,6 +22,7 @@ from benchmarks.results import table, write
 from benchmarks.sizes import SIZES, t5_config
 from benchmarks.workers import start_memory
 from lit_compacter.backbones.loading import random_backbone
+from lit_compacter.runtime.memory import MB
 
 ROOT = Path(__file__).parents[1]
 TOKENIZER = ROOT / "data/tiny-t5"  # whose tokens all sizes have
@@ -35,7 +36,9 @@ CASES = {
 }
 SHARDED = "sharded"
 NOTE = f"""The bound is {SLACK} × (the tensors held + the largest block, gathered). With ddp, weights in the type of the
-file stay mapped until they are used, and then count in the peak of the run."""
+file stay mapped until they are used, and then count in the peak of the run. The last column is what all processes
+together caused to be read from the disk until they were ready, over the size of the model's files; none of it was in
+the kernel's cache before."""
 COLUMNS = {
     "held_mb": "tensors held, MB",
     "ready_mb": "peak until ready, MB",
@@ -43,6 +46,7 @@ COLUMNS = {
     "ready_s": "until ready, s",
     "step_s": "training step, s",
     "peak_mb": "peak of the run, MB",
+    "read": "read by all, × the files",
 }
 
 
@@ -54,12 +58,21 @@ def make_model(size: str, folder: Path) -> None:
     random_backbone(t5_config(size)).save_pretrained(folder, max_shard_size="500MB")
 
 
+def leave_cache(files: list[Path]) -> None:
+    """Let the kernel forget what it holds of the files, so that they are read from the disk."""
+    for path in files:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def measure(model: Path, options: list[str], processes: int, steps: int) -> dict[str, float]:
     """The most memory and time of the processes of a run.
 
     Raises:
         SystemExit: The run failed; its last line is printed.
     """
+    files = [*model.glob("*.safetensors")]
+    leave_cache(files)
     name = f"{start_memory.__name__}.{start_memory.StartMemory.__name__}"
     with tempfile.TemporaryDirectory() as folder:
         callback = json.dumps({"class_path": name, "init_args": {"folder": folder}})
@@ -73,7 +86,8 @@ def measure(model: Path, options: list[str], processes: int, steps: int) -> dict
         if result.returncode:
             raise SystemExit(result.stderr.strip().splitlines()[-1])
         found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]
-    values = {key: max(one[key] for one in found) for key in found[0] if key != "steps_s"}
+    values = {key: max(one[key] for one in found) for key in found[0] if key not in ("steps_s", "read_mb")}
+    values["read"] = sum(one["read_mb"] for one in found) / (sum(path.stat().st_size for path in files) / MB)
     values["step_s"] = max(statistics.median(one["steps_s"]) for one in found)
     return values | {"bound_mb": SLACK * (values["held_mb"] + values["largest_block_mb"])}
 
@@ -91,7 +105,7 @@ def markdown(results: Mapping[str, Mapping[str, float]], setting: Mapping[str, A
     head = ", ".join(f"{key} {value}" for key, value in setting.items())
     rows = []
     for name, values in results.items():
-        cells = [f"{values[key]:,.1f}" if key.endswith("_s") else f"{values[key]:,.0f}" for key in COLUMNS]
+        cells = [f"{values[key]:,.0f}" if key.endswith("_mb") else f"{values[key]:,.2f}" for key in COLUMNS]
         if not name.startswith(SHARDED):
             cells[list(COLUMNS).index("bound_mb")] = ""
         rows.append([name, *cells])

@@ -1,4 +1,4 @@
-"""A callback that measures the memory and time in which a process of a run builds its model, and its training steps."""
+"""A callback that measures how a process of a run builds its model: memory, time, bytes read; and its training steps."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 
 from lit_compacter.backbones.t5 import blocks
 from lit_compacter.module import T5Module
-from lit_compacter.runtime.memory import peak_memory_mb
+from lit_compacter.runtime.memory import MB, peak_memory_mb
 
 
 class StartMemory(Callback):
@@ -29,17 +29,19 @@ class StartMemory(Callback):
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports becomes what is resident now
         self.device = trainer.strategy.root_device
         self.before = peak_memory_mb(self.device)
+        self.read_before = _bytes_from_disk()
         self.started = time.perf_counter()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, T5Module) and pl_module.model is not None
         self.found |= {"ready_s": time.perf_counter() - self.started, "ready_mb": self._peak_mb()}
+        self.found["read_mb"] = (_bytes_from_disk() - self.read_before) / MB
         model: nn.Module = pl_module.model
         groups = [{*block.parameters()} for block in blocks(pl_module.model)]
         groups.append({*model.parameters()}.difference(*groups))
-        self.found["held_mb"] = sum(_num_bytes(p, is_whole=False) for p in model.parameters()) / 2**20
+        self.found["held_mb"] = sum(_num_bytes(p, is_whole=False) for p in model.parameters()) / MB
         largest = max(sum(_num_bytes(p, is_whole=True) for p in group) for group in groups)
-        self.found["largest_block_mb"] = largest / 2**20
+        self.found["largest_block_mb"] = largest / MB
 
     def on_train_batch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
@@ -53,6 +55,11 @@ class StartMemory(Callback):
 
     def _peak_mb(self) -> float:
         return peak_memory_mb(self.device) - self.before
+
+
+def _bytes_from_disk() -> int:
+    """That this process has caused to be read; pages that the kernel had in its cache do not count."""
+    return next(int(line.split()[1]) for line in open("/proc/self/io") if line.startswith("read_bytes"))
 
 
 def _num_bytes(parameter: nn.Parameter, is_whole: bool) -> int:
