@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lit_compacter.methods import name_of
@@ -82,25 +83,18 @@ def name(found: Alternative) -> str:
 
 def alternatives_table(plan: Plan) -> Table:
     """All ways to hold the backbone and the activations, the configured one in bold."""
-    rows = plan.run.shape.rows
-    table = Table("strategy", "frozen weights", "checkpointing", "GB")
-    table.title = f"alternatives; ✓: the batch of {rows} fits; number: the largest batch that does"
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))  # with a further card, 80 columns
+    for header in ("strategy", "frozen weights", "checkpointing"):
+        table.add_column(header)
+    for header in ("GB", *(f"{card:g} GB" for card in plan.cards)):
+        table.add_column(header, justify="right")
+    table.title = f"alternatives: the largest batch that fits on a card (this run: {plan.run.shape.rows})"
     table.title_justify = "left"
-    for card in plan.cards:
-        table.add_column(f"{card:g} GB", justify="right")
-    table.columns[3].justify = "right"
     for found in plan.alternatives:
         cells = [found.strategy, found.backbone, "yes" if found.checkpointing else "no"]
-        cells += [gigabytes(found.memory.total), *(fit(found, card) for card in plan.cards)]
+        cells += [gigabytes(found.memory.total), *(f"{found.largest_batches[card]:,}" for card in plan.cards)]
         table.add_row(*cells, style="bold" if found is plan.configured else None)
     return table
-
-
-def fit(found: Alternative, card: float) -> str:
-    """`✓ 412` if the run's batch fits on a card, `57` if a smaller one does, else `–`."""
-    largest = found.largest_batches[card]
-    mark = "✓ " if found.fits(card) else ""
-    return f"{mark}{largest:,}" if largest else "–"
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -109,6 +103,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     def plain(found: Alternative) -> dict[str, Any]:
         fields = dataclasses.asdict(found)
         fields["memory"]["total"] = found.memory.total
+        fields["largest_batches"] = {f"{card:g}": rows for card, rows in found.largest_batches.items()}
         fields["fits"] = [card for card in plan.cards if found.fits(card)]
         return fields
 
@@ -128,8 +123,10 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def gigabytes(size: int) -> str:
-    """`1.23`, in GB; three digits."""
+    """`1.23`, in GB; three digits, and nothing finer than 0.01."""
     value = size / GB
+    if value < 0.01:
+        return "< 0.01"
     return f"{value:.2f}" if value < 10 else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
