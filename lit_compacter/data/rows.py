@@ -62,10 +62,9 @@ class Rows:
     @property
     def chosen(self) -> "datasets.Dataset":
         """The chosen rows."""
-        first = int(self.numbers[0])
-        following = range(first, first + len(self))
+        first, is_consecutive = int(self.numbers[0]), bool((np.diff(self.numbers) == 1).all())
         # datasets compares an array with a range value by value.
-        return self.table.select(following if np.array_equal(self.numbers, following) else self.numbers)
+        return self.table.select(range(first, first + len(self)) if is_consecutive else self.numbers)
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:

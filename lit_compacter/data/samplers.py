@@ -201,7 +201,9 @@ def _starts(
     Returns:
         Where batches begin.
     """
-    room = np.full(len(longest), batch_size) if max_tokens is None else (max_tokens // longest).clip(1, batch_size)
+    if max_tokens is None:
+        return list(range(0, len(longest), world_size * batch_size))
+    room = (max_tokens // longest).clip(1, batch_size)
     earliest = np.arange(1, len(longest) + 1) - world_size * room  # start of a batch that ends with this example
     starts, end = [], 0
     while end < len(longest):
