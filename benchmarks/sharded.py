@@ -93,11 +93,12 @@ def measure(model: Path, options: list[str], processes: int, steps: int) -> dict
 
 
 def kept(out: Path | None, setting: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The results of a run with the same setting that was stopped."""
+    """The results of a run with the same setting and columns that was stopped."""
     if out is None or not (path := out / "sharded.json").exists():
         return {}
     content = json.loads(path.read_text())
-    return content["results"] if content["setting"] == setting else {}  # type: ignore[no-any-return]
+    results: dict[str, dict[str, float]] = content["results"] if content["setting"] == setting else {}
+    return {name: values for name, values in results.items() if values.keys() >= COLUMNS.keys()}
 
 
 def markdown(results: Mapping[str, Mapping[str, float]], setting: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A callback that measures how a process of a run builds its model: memory, time, bytes read; and its training steps."""
+"""A callback that measures how a process builds its model (memory, time, bytes read), and its training steps."""
 
 import json
 import time
