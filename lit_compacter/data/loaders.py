@@ -133,7 +133,8 @@ def check_same_order(resumed: OrderSettings, current: OrderSettings) -> None:
         if then != now:
             raise UserError(
                 f"the checkpoint is from the middle of an epoch with {option} {then}, "
-                f"this run has {now}; keep it, or resume from the end of an epoch"
+                f"this run has {now}; keep it, use a checkpoint from the end of an epoch, or start a new run with "
+                "another --run_name"
             )
 
 
