@@ -30,6 +30,7 @@ from lit_compacter.errors import RunWarning, UserError
 from lit_compacter.methods import Method, name_of
 from lit_compacter.model import build_model, check_quantization
 from lit_compacter.model_options import ModelOptions
+from lit_compacter.runtime.connection import gather
 from lit_compacter.runtime.step_totals import StepTotals
 from lit_compacter.schedule import align_with_run, make_schedule
 from lit_compacter.tasks.answer_metrics import AnswerMetrics
@@ -133,13 +134,18 @@ class T5Module(LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
 
     def on_fit_start(self) -> None:
-        """Refuse to train if other ranks have other frozen tensors or rows, which are not communicated."""
-        commits = {"model": self.commit, "data": self._data.commit}
-        if commits != (first := self.trainer.strategy.broadcast(commits)):
-            raise UserError(
-                f"rank {self.global_rank} has loaded commits {commits} and rank 0 {first}; give both --model.revision "
-                "and --data.revision"
-            )
+        """Refuse to train if other ranks have other frozen tensors or rows, which are not communicated.
+
+        Raises:
+            UserError: The commits differ; every process raises it.
+        """
+        first, *others = gather({"model": self.commit, "data": self._data.commit})
+        for rank, other in enumerate(others, start=1):
+            if other != first:
+                raise UserError(
+                    f"rank 0 has loaded commits {first}, and rank {rank} {other}; give both --model.revision and "
+                    "--data.revision"
+                )
 
     def on_train_start(self) -> None:
         self.totals.reset()

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from lit_compacter.checkpoints.io import read_checkpoint
 from lit_compacter.checkpoints.paths import BEST, LAST
 from lit_compacter.errors import UserError
+from lit_compacter.runtime.connection import gather
 from lit_compacter.runtime.rank import is_rank_zero
 from lit_compacter.runtime.signals import Stopped, set_stop_handler, stop_at_once
 from lit_compacter.runtime.step_totals import StepTotals
@@ -50,14 +51,12 @@ class BestCheckpoint(ModelCheckpoint):
             UserError: The processes found different checkpoints.
         """
         super().setup(trainer, pl_module, stage)
-        if torch.distributed.is_initialized():
-            found: list[str | None] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(found, self.resumed)
-            if len(set(found)) > 1:
-                raise UserError(
-                    f"the processes found different checkpoints ({', '.join(map(str, found))}): another run in this "
-                    "folder may just have ended, or some machines do not see the folder; start again when all see it"
-                )
+        found = gather(self.resumed)
+        if len(set(found)) > 1:
+            raise UserError(
+                f"the processes found different checkpoints ({', '.join(map(str, found))}): another run in this "
+                "folder may just have ended, or some machines do not see the folder; start again when all see it"
+            )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Same as in Lightning, but keep the best score even if the folder's path has changed."""

@@ -3,7 +3,7 @@
 import contextlib
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
@@ -14,6 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lit_compacter.errors import LostConnection, UserError
 from lit_compacter.runtime.environment import versions
+
+T = TypeVar("T")
 
 
 class Connection(Callback):
@@ -28,10 +30,7 @@ class Connection(Callback):
         Raises:
             UserError: The versions differ; every process raises it.
         """
-        if not distributed.is_initialized():
-            return
-        found: list[dict[str, str]] = [{}] * trainer.world_size
-        distributed.all_gather_object(found, versions())
+        found = gather(versions())
         for rank, other in enumerate(found):
             names = [name for name in found[0] | other if found[0].get(name) != other.get(name)]
             if names:
@@ -64,6 +63,15 @@ class Connection(Callback):
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         in_torch = str(frame.f_globals["__name__"]).startswith(distributed.__name__)
         return self.has_failed or in_torch or isinstance(error, distributed.DistError)
+
+
+def gather(value: T) -> list[T]:
+    """The values of all processes, by rank. Every process must call it, and all get the same list."""
+    if not distributed.is_initialized():
+        return [value]
+    found: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(found, value)
+    return found
 
 
 @contextlib.contextmanager
