@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 from torch.distributed import GradBucket  # type: ignore[attr-defined]
@@ -59,7 +60,9 @@ class Connection(Callback):
             self.has_failed = True
 
     def is_cause(self, error: RuntimeError) -> bool:
-        """Whether the error comes from a communication."""
+        """Whether the error comes from a communication. A sharded backbone also allocates memory in torch's modules."""
+        if isinstance(error, torch.OutOfMemoryError):
+            return False
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         in_torch = str(frame.f_globals["__name__"]).startswith(distributed.__name__)
         return self.has_failed or in_torch or isinstance(error, distributed.DistError)

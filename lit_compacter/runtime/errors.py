@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from lit_compacter.errors import DISK_FULL, LostConnection, UserError, first_line
+from lit_compacter.runtime.command import command_name
 from lit_compacter.runtime.rank import is_rank_zero
 
 TRACKERS = ("comet_ml", "mlflow", "wandb")  # whose errors are about accounts, servers and what they accept
@@ -69,5 +70,6 @@ def translate_resource_errors(batch_size: int, max_source_length: int) -> Iterat
         raise UserError(
             f"out of memory with data.batch_size {batch_size} and data.max_source_length {max_source_length}: "
             "lower one (trainer.accumulate_grad_batches compensates for a smaller batch), set "
-            "--model.gradient_checkpointing true, or use a smaller --model.model_name"
+            "--model.gradient_checkpointing true, or use a smaller --model.model_name; "
+            f"{command_name()} plan with the same options shows what fits"
         ) from error

@@ -55,6 +55,15 @@ def test_a_host_that_does_not_arrive() -> None:
         fail(Connection(), wait)
 
 
+def test_a_device_without_memory_for_a_gathered_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    def allocate(*_: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setitem(allocate.__globals__, "__name__", "torch.distributed.fsdp")  # where FSDP allocates
+    with pytest.raises(torch.OutOfMemoryError):
+        fail(Connection(), allocate)
+
+
 @pytest.mark.usefixtures("_process_group")
 def test_a_bug_keeps_its_traceback() -> None:
     connection = Connection()
