@@ -29,14 +29,16 @@ def state() -> dict[str, Any]:
         "filters": {name: logging.getLogger(name).filters[:] for name in logging.root.manager.loggerDict},
         "hook": threading.excepthook,
         "group": torch.distributed.is_initialized(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "deterministic": torch.get_deterministic_debug_mode(),
     }
 
 
 @pytest.mark.usefixtures("_project_root")
-def test_main_returns_the_metrics_and_leaves_no_trace(tmp_path: Path) -> None:
+def test_main_returns_the_metrics_and_leaves_no_trace(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     random.seed(1)
     torch.manual_seed(1)
+    request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
+    torch.use_deterministic_algorithms(True, warn_only=True)
     before = state()
     metrics = main(command("fit", tmp_path, "--run_name=run", "--trainer.deterministic=true"))
     assert metrics is not None and metrics["val/invalid"] == 1.0 and metrics["train/loss"] > 0
