@@ -21,7 +21,7 @@ from lit_compacter.data.samplers import EvaluationBatchSampler, LengthGroupedBat
 from lit_compacter.data.streaming import StreamLoader, StreamState, num_streamed_batches
 from lit_compacter.data.tokenization import Encoder, encode_rows, tokenize_rows
 from lit_compacter.data.vocabulary import check_labels, check_learnable, describe_losses
-from lit_compacter.errors import RunWarning
+from lit_compacter.errors import RunWarning, UserError
 from lit_compacter.tasks import CUSTOM, find_task
 from lit_compacter.tasks.answers import Labels
 from lit_compacter.tasks.task_rows import TaskRows
@@ -114,6 +114,11 @@ class GlueDataModule(LightningDataModule):
         if self.trainer is not None:
             check_validation_interval(self.trainer, len(loader))
         if self.resumed is not None:
+            if (was_stream := "buffer" in self.resumed) != self.options.streaming:
+                raise UserError(
+                    f"the checkpoint was written with data.streaming {str(was_stream).lower()}, which orders rows in "
+                    "another way; use the same, or another --run_name to start a new run"
+                )
             loader.load_state_dict(self.resumed)  # type: ignore[arg-type]
         return loader
 

@@ -148,8 +148,8 @@ def _check_same_stream(resumed: StreamState, current: StreamState) -> None:
     check_same_order(resumed, current)
     if resumed["digest"] != current["digest"]:
         raise UserError(
-            f"the rows of the stream from row {current['first_row'] + 1:,} on have changed since the checkpoint; use "
-            "the original rows, or another --run_name to start a new run"
+            f"the rows of the stream from row {resumed['first_row'] + 1:,} on have changed since the checkpoint, or "
+            "end earlier; use the original rows, or another --run_name to start a new run"
         )
 
 

@@ -84,13 +84,29 @@ def test_another_stream_is_refused(changed: dict[str, int], message: str) -> Non
         take(resumed, 1)
 
 
+@pytest.mark.parametrize("is_stream", [True, False])
+def test_a_run_cannot_go_on_with_the_other_kind_of_rows(is_stream: bool, tmp_path: Path) -> None:
+    """Whether training rows are a stream decides their order."""
+    stopped, resumed = (
+        streamed(tmp_path, make_trainer(tmp_path, max_steps=9), streaming=streaming)
+        for streaming in (is_stream, not is_stream)
+    )
+    stopped.setup("fit")
+    loader = stopped.train_dataloader()
+    next(iter(loader))
+    resumed.resumed = loader.state_dict()
+    resumed.setup("fit")
+    with pytest.raises(UserError, match=f"written with data.streaming {str(is_stream).lower()}, which orders"):
+        resumed.train_dataloader()
+
+
 def make_trainer(folder: Path, **options: Any) -> Trainer:
     return Trainer(logger=False, accelerator="cpu", default_root_dir=folder, **options)
 
 
 def streamed(tmp_path: Path, trainer: Trainer | None = None, **options: Any) -> GlueDataModule:
-    given = {"task": "rte", "data_dir": str(DEMO), "model_name": str(TINY), "cache_dir": str(tmp_path)} | options
-    data = GlueDataModule(streaming=True, batch_size=16, **given)
+    given = {"task": "rte", "data_dir": str(DEMO), "model_name": str(TINY), "cache_dir": str(tmp_path)}
+    data = GlueDataModule(**given | {"streaming": True, "batch_size": 16} | options)
     data.trainer = trainer
     return data
 
