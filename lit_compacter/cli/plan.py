@@ -20,9 +20,10 @@ from lit_compacter.errors import UserError
 from lit_compacter.methods import Method
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.memory import Strategy
-from lit_compacter.planning.plan import CARDS, Run, make_plan
+from lit_compacter.planning.plan import CARDS, Estimate, Run, make_plan
 from lit_compacter.planning.table import as_json, describe
 from lit_compacter.planning.trace import BatchShape
+from lit_compacter.runtime.launch import SUPPORTED_STRATEGIES
 from lit_compacter.sharded_strategy import ShardedBackbone
 from lit_compacter.tasks import find_task
 from lit_compacter.utils.atomic import atomic_write
@@ -60,7 +61,8 @@ def main(args: Sequence[str]) -> None:
     if output is not None and not Path(output).parent.is_dir():
         raise UserError(f"--output {output}: its folder does not exist")
     memory = cli.config.memory
-    plan = make_plan(make_run(cli.config, cli.method, config), sorted({*CARDS, *([memory] if memory else [])}))
+    runs = [make_run(cli.config, cli.method, config, shape) for shape in batch_shapes(cli.config.data)]
+    plan = make_plan(largest(runs), sorted({*CARDS, *([memory] if memory else [])}))
     for part in describe(plan, source):
         console.print(part, markup=False, highlight=False) if isinstance(part, str) else console.print(part)
     if output is not None:
@@ -80,8 +82,8 @@ def find_shape(name: str, revision: str | None) -> tuple[PretrainedConfig, str]:
     return load_config(name, revision), "shape from its config.json"
 
 
-def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> Run:
-    """What decides the memory of the run that the options describe."""
+def make_run(config: Namespace, method: Method, backbone: PretrainedConfig, shape: BatchShape) -> Run:
+    """What decides the memory of the run that the options describe, with batches of a shape."""
     trainer, model = config.trainer, config.model
     return Run(
         config=backbone,
@@ -92,32 +94,49 @@ def make_run(config: Namespace, method: Method, backbone: PretrainedConfig) -> R
         precision=str(trainer.precision or "32-true"),
         strategy=find_strategy(trainer.strategy),
         devices=config.devices or num_processes(trainer.devices, trainer.num_nodes),
-        shape=batch_shape(config.data),
+        shape=shape,
         accumulate=trainer.accumulate_grad_batches,
         on_gpu=trainer.accelerator != "cpu",
     )
 
 
+def largest(runs: Sequence[Run]) -> Run:
+    """The run that takes the most memory."""
+    return runs[0] if len(runs) == 1 else max(runs, key=lambda run: Estimate(run).memory(run.strategy).total)
+
+
 def find_strategy(given: str | Namespace) -> Strategy:
-    """The strategy of the trainer's option, which may be the name of a strategy, or a class with its options."""
+    """The strategy of the trainer's option, which may be the name of a strategy, or a class with its options.
+
+    Raises:
+        UserError: Training does not support it.
+    """
     name = given.class_path.rpartition(".")[2] if isinstance(given, Namespace) else given
+    if isinstance(given, str) and not given.startswith(("auto", "ddp", "sharded")):
+        raise UserError(f"trainer.strategy {given}: {SUPPORTED_STRATEGIES}")
     return "sharded" if name in ("sharded", ShardedBackbone.__name__) else "ddp"
 
 
 def num_processes(devices: Any, num_nodes: int) -> int:
     """The number of processes that the trainer's options mean; 1 device if it finds them itself."""
+    if isinstance(devices, str) and "," in devices:  # their numbers
+        devices = [device for device in devices.split(",") if device.strip()]
     if isinstance(devices, list):
         return len(devices) * num_nodes
     number = int(devices) if str(devices).isdecimal() else 1
     return max(1, number) * num_nodes
 
 
-def batch_shape(data: Namespace) -> BatchShape:
-    """The largest batch of the data's options."""
+def batch_shapes(data: Namespace) -> list[BatchShape]:
+    """The batches that may be the largest: of the longest rows and, with max_tokens_per_batch, of the most rows.
+
+    A batch of many short rows has as many source tokens as one of few long rows, and more target tokens.
+    """
     given = {field.name: data[field.name] for field in fields(DataOptions) if field.name in data}
     options = DataOptions(**given)
-    rows = options.batch_size
-    if options.max_tokens_per_batch is not None:
-        rows = min(rows, max(1, options.max_tokens_per_batch // options.max_source_length))
+    rows, longest, most = options.batch_size, options.max_source_length, options.max_tokens_per_batch
     target = options.max_target_length or find_task(options).answer.max_tokens_of_any  # without a tokenizer
-    return BatchShape(rows, options.max_source_length, target)
+    if most is None or rows * longest <= most:
+        return [BatchShape(rows, longest, target)]
+    rows = min(rows, most)
+    return [BatchShape(max(1, most // longest), longest, target), BatchShape(rows, most // rows, target)]

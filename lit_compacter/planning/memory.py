@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from lit_compacter.planning.trace import Peaks
-from lit_compacter.planning.weights import Weights
+from lit_compacter.planning.weights import WeightSizes
 
 Strategy: TypeAlias = Literal["ddp", "sharded"]
 MOMENTS = 2  # that AdamW keeps of each trained number, in its type
@@ -36,7 +36,7 @@ class Memory:
 
 
 def memory(
-    weights: Weights, peaks: Peaks, strategy: Strategy, devices: int, on_gpu: bool, in_16_bits: bool = False
+    weights: WeightSizes, peaks: Peaks, strategy: Strategy, devices: int, on_gpu: bool, in_16_bits: bool = False
 ) -> Memory:
     """Memory of a device at the peak of a step.
 
@@ -73,7 +73,7 @@ def memory(
     return Memory(held, gathered, optimizer, gradients + buffers, peak - gradients)
 
 
-def bytes_sent(weights: Weights, strategy: Strategy, devices: int, accumulate: int = 1) -> int:
+def bytes_sent(weights: WeightSizes, strategy: Strategy, devices: int, accumulate: int = 1) -> int:
     """Bytes that each process sends for an optimizer step.
 
     With N processes, a ring all-reduce of the G bytes of gradients sends 2 (N − 1) / N G, and an all-gather of F bytes

@@ -15,7 +15,7 @@ from lit_compacter.model import check_quantizable
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.memory import Memory, Strategy, bytes_sent, memory
 from lit_compacter.planning.trace import BatchShape, Peaks, Tracer
-from lit_compacter.planning.weights import Weights
+from lit_compacter.planning.weights import WeightSizes
 
 GB = 10**9
 CARDS = (16, 24, 40, 80)  # GB
@@ -80,7 +80,7 @@ class Estimate:
         self.run = run
         self._tracer = tracer or Tracer(run.config, run.method, run.options, run.precision)
         self._like = like
-        self.weights: Weights = self._tracer.weights
+        self.weights: WeightSizes = self._tracer.weights
         self.peaks = self._tracer.peaks(run.shape)
 
     def memory(self, strategy: Strategy) -> Memory:
@@ -208,7 +208,7 @@ def make_plan(run: Run, cards: Sequence[float] = CARDS) -> Plan:
     return Plan(run, counts, configured, found, cards)
 
 
-def check_strategy(run: Run, weights: Weights) -> None:
+def check_strategy(run: Run, weights: WeightSizes) -> None:
     """Refuse a strategy that does not fit the run, before anything is traced.
 
     Raises:
@@ -225,15 +225,15 @@ def backbones(method: Method) -> list[str]:
     return [kind for kind, options in BACKBONES.items() if options["quantization"] is None or obstacle is None]
 
 
-def strategies(run: Run, backbone: str, weights: Weights) -> list[Strategy]:
+def strategies(run: Run, backbone: str, weights: WeightSizes) -> list[Strategy]:
     """The strategies that fit."""
     return ["ddp"] if obstacle_to_sharding(run, backbone, weights) else ["ddp", "sharded"]
 
 
-def obstacle_to_sharding(run: Run, backbone: str, weights: Weights) -> str | None:
+def obstacle_to_sharding(run: Run, backbone: str, weights: WeightSizes) -> str | None:
     """Why strategy sharded does not fit; None if it does."""
     if weights.rest == 0:
-        return f"method {type(run.method).__name__} trains all weights, and it shards the frozen ones"
+        return f"method {type(run.method).__name__} trains all weights, so that none are left to shard"
     if BACKBONES[backbone]["quantization"] is not None:
         return f"it needs weights that are not quantized, and these are in {backbone}"
     if run.devices == 1:

@@ -11,7 +11,7 @@ from lit_compacter.results.resources import count_parameters
 
 
 @dataclass(frozen=True)
-class Weights:
+class WeightSizes:
     """Sizes of a model's tensors, in bytes.
 
     Attributes:
@@ -38,7 +38,7 @@ class Weights:
         return self.whole + sum(self.blocks) + self.rest
 
 
-def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> Weights:
+def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> WeightSizes:
     """Sizes of a model's tensors.
 
     Args:
@@ -50,7 +50,7 @@ def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> Weig
     sharded = {parameter for name, parameter in parameters.items() if name not in saved}
     linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
     in_blocks = tuple(num_bytes(set(block.parameters()) & sharded) for block in blocks(model))
-    return Weights(
+    return WeightSizes(
         counts=count_parameters(model),
         trained=num_bytes(trained),
         largest=max(parameter.nbytes for parameter in trained),

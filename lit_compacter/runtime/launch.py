@@ -17,6 +17,7 @@ from lit_compacter.runtime.signals import set_stop_handler, stop_at_once
 
 ENVIRONMENTS = (LightningEnvironment, TorchElasticEnvironment, SLURMEnvironment)
 JOIN_TIMEOUT_S = 3  # how long a process waits for the processes that it launched
+SUPPORTED_STRATEGIES = "expected auto, ddp or, for a backbone larger than one device, sharded"
 FORKING = ("spawn", "fork", "notebook")  # strategies that copy this process, and with it its signal handlers and locks
 
 
@@ -45,7 +46,7 @@ def check_launch(trainer: Trainer, strategy: object) -> None:
     """
     forks = isinstance(strategy, str) and strategy.endswith(FORKING)
     if forks or not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-        raise UserError("trainer.strategy: expected auto, ddp or, for a backbone larger than one device, sharded")
+        raise UserError(f"trainer.strategy: {SUPPORTED_STRATEGIES}")
     environment = trainer.strategy.cluster_environment if isinstance(trainer.strategy, DDPStrategy) else None
     if environment is not None and not isinstance(environment, ENVIRONMENTS):
         raise UserError(f"processes were started by {type(environment).__name__}: expected torchrun, srun or Lightning")

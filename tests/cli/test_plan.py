@@ -5,10 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from transformers import AutoConfig
 
 from lit_compacter.cli.main import main
-from lit_compacter.cli.plan import PlanCLI, make_run, num_processes
+from lit_compacter.cli.plan import PlanCLI, batch_shapes, find_strategy, num_processes
 from lit_compacter.cli.request import Request
 from tests.conftest import TINY
 
@@ -47,6 +46,7 @@ def test_a_published_model_that_fits_nowhere(capsys: pytest.CaptureFixture[str])
     [
         ([*QUICK, "--devices=0"], "devices is 0; expected a whole number above 0"),
         ([*QUICK, "--memory=-1"], "memory is -1; expected a number above 0"),
+        ([*QUICK, "--trainer.strategy=fsdp"], "trainer.strategy fsdp: expected auto, ddp or"),
         ([*QUICK, "--output=/nowhere/plan.json"], "--output /nowhere/plan.json: its folder does not exist"),
         ([*QUICK, "--model.quantization=nf4"], "cannot be used with method FullFineTuning"),
         (["--config=rte.yaml", "--model.model_name=/nowhere"], "no folder '/nowhere' (model.model_name)"),
@@ -72,11 +72,32 @@ def test_mistakes(args: list[str], said: str, capsys: pytest.CaptureFixture[str]
 )
 def test_the_strategy_may_be_a_class(given: list[str], strategy: str) -> None:
     cli = PlanCLI("plan", Request.read([*QUICK, "--trainer.strategy", *given]))
-    assert make_run(cli.config, cli.method, AutoConfig.from_pretrained(TINY)).strategy == strategy
+    assert find_strategy(cli.config.trainer.strategy) == strategy
 
 
 @pytest.mark.parametrize(
-    ("devices", "num_nodes", "count"), [("auto", 1, 1), (-1, 2, 2), (4, 2, 8), ("8", 1, 8), ([0, 3], 1, 2)]
+    ("devices", "num_nodes", "count"),
+    [("auto", 1, 1), (-1, 2, 2), (4, 2, 8), ("8", 1, 8), ([0, 3], 1, 2), ("0,3", 2, 4)],
 )
 def test_the_number_of_processes(devices: object, num_nodes: int, count: int) -> None:
     assert num_processes(devices, num_nodes) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes"),
+    [
+        ([], [(8, 64)]),
+        (["--data.max_tokens_per_batch=512"], [(8, 64)]),
+        (["--data.max_tokens_per_batch=256"], [(4, 64), (8, 32)]),
+        (["--data.max_tokens_per_batch=4"], [(1, 64), (4, 1)]),
+    ],
+)
+def test_the_largest_batches(options: list[str], shapes: list[tuple[int, int]]) -> None:
+    cli = PlanCLI("plan", Request.read([*QUICK, *options]))
+    assert [(shape.rows, shape.source) for shape in batch_shapes(cli.config.data)] == shapes
+
+
+def test_many_short_rows_take_more_than_few_long_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    model = ["--config=demo.yaml", f"--model.model_name={TINY}"]
+    main(["plan", *model, "--data.batch_size=64", "--data.max_tokens_per_batch=512"])
+    assert "batch of 64 × 8 source and 4 target tokens" in " ".join(capsys.readouterr().out.split())

@@ -26,13 +26,13 @@ from lit_compacter.planning.memory import bytes_sent, memory
 from lit_compacter.planning.plan import BACKBONES, GB, Estimate, Run, make_plan
 from lit_compacter.planning.trace import BatchShape, Peaks, Tracer
 from lit_compacter.planning.tracker import MemoryTracker, Segment, peak_of
-from lit_compacter.planning.weights import Weights
+from lit_compacter.planning.weights import WeightSizes
 from lit_compacter.results.resources import count_parameters
 from tests.conftest import TINY
 
 SHAPE = BatchShape(4, 32, 4)
 QUICK = ["lora"]  # it is built in another way than our own methods
-WEIGHTS = Weights(counts=(10, 1000), trained=40, largest=24, whole=100, blocks=(1000, 2000), rest=500)
+WEIGHTS = WeightSizes(counts=(10, 1000), trained=40, largest=24, whole=100, blocks=(1000, 2000), rest=500)
 
 
 def tiny(method: Method | None = None, **options: Any) -> Run:
