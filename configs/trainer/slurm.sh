@@ -14,6 +14,7 @@
 #SBATCH --output=%x-%j.out
 
 MAX_RESTARTS=5  # after a process or the network has failed
+failures=$SLURM_JOB_ID.failures  # a byte for each; SLURM's own count has those after the time limit too
 
 # The same line starts the run and goes on from last.ckpt. --kill-on-bad-exit ends all processes when one has failed.
 srun --kill-on-bad-exit=1 \
@@ -24,6 +25,6 @@ case $code in
     0) ;;
     2) echo "a mistake in the command or its files: see the line above that begins with error:" ;;
     75) scontrol requeue "$SLURM_JOB_ID" ;;  # stopped at the time limit, with everything saved
-    *) [ "${SLURM_RESTART_COUNT:-0}" -lt $MAX_RESTARTS ] && scontrol requeue "$SLURM_JOB_ID" ;;
+    *) printf . >> "$failures"; [ "$(wc -c < "$failures")" -le $MAX_RESTARTS ] && scontrol requeue "$SLURM_JOB_ID" ;;
 esac
 exit $code
