@@ -100,7 +100,8 @@ def error(result: Mapping[str, Any]) -> float:
 def markdown(results: Mapping[str, Result]) -> str:
     """A row for each combination, with the relative error."""
     rows = []
-    for result in results.values():
+    measured = (setting.name for setting in settings(list(SIZES)) if setting.name in results)
+    for result in map(results.__getitem__, measured):
         known = result[MEASURED_WITH]
         shape = "{} × {} and {}".format(*known["shape"])
         cells = [f"T5-{known['size']}", TITLES[known["method"]], known["backbone"]]
