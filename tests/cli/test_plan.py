@@ -44,8 +44,8 @@ def test_a_published_model_that_fits_nowhere(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([*QUICK, "--devices=0"], "devices is 0; expected a whole number above 0"),
-        ([*QUICK, "--memory=-1"], "memory is -1; expected a number above 0"),
+        ([*QUICK, "--devices=0"], "devices is 0; expected"),
+        ([*QUICK, "--memory=-1"], "memory is -1; expected"),
         ([*QUICK, "--trainer.strategy=fsdp"], "trainer.strategy fsdp: expected auto, ddp or"),
         ([*QUICK, "--output=/nowhere/plan.json"], "--output /nowhere/plan.json: its folder does not exist"),
         ([*QUICK, "--model.quantization=nf4"], "cannot be used with method FullFineTuning"),
@@ -99,5 +99,5 @@ def test_the_largest_batches(options: list[str], shapes: list[tuple[int, int]]) 
 
 def test_many_short_rows_take_more_than_few_long_ones(capsys: pytest.CaptureFixture[str]) -> None:
     model = ["--config=demo.yaml", f"--model.model_name={TINY}"]
-    main(["plan", *model, "--data.batch_size=64", "--data.max_tokens_per_batch=512"])
-    assert "batch of 64 × 8 source and 4 target tokens" in " ".join(capsys.readouterr().out.split())
+    main(["plan", *model, "--data.batch_size=256", "--data.max_tokens_per_batch=256"])
+    assert "batch of 256 × 1 source and 4 target tokens" in " ".join(capsys.readouterr().out.split())
