@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from lit_compacter.results.metrics_file import RESOURCES
 from lit_compacter.utils.run_files import METRICS, RESULTS
 from tests.conftest import ROOT
 
@@ -103,4 +104,6 @@ def training(study: Process, folder: Path) -> list[psutil.Process]:
 
 
 def results(folder: Path) -> dict[str, object]:
-    return {path.parent.name: json.loads(path.read_text()) for path in folder.glob(f"cells/*/{METRICS}")}
+    """The scores of each finished cell. What it took differs from run to run."""
+    found = {path.parent.name: json.loads(path.read_text()) for path in folder.glob(f"cells/*/{METRICS}")}
+    return {cell: {name: metrics[name] for name in metrics if name != RESOURCES} for cell, metrics in found.items()}
