@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import MEASURED_WITH, Result, load_all, measure_missing, place, stop_if_missing, table
+from benchmarks.results import MEASURED_WITH, Result, load_all, measure_missing, place, stop_if_missing, table, write
 from benchmarks.sizes import SIZES, t5_config
 from lit_compacter.cli.defaults import load_method
 from lit_compacter.methods.titles import TITLES
@@ -25,7 +25,6 @@ from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.plan import Estimate, Run
 from lit_compacter.planning.trace import BatchShape
 from lit_compacter.runtime.environment import environment
-from lit_compacter.utils.atomic import atomic_write
 
 METHODS = ("full", "compacter")
 BACKBONES = ("float32", "bfloat16")
@@ -100,12 +99,11 @@ def error(result: Mapping[str, Any]) -> float:
 def markdown(results: Mapping[str, Result]) -> str:
     """A row for each combination, with the relative error."""
     rows = []
-    measured = (setting.name for setting in settings(list(SIZES)) if setting.name in results)
-    for result in map(results.__getitem__, measured):
-        known = result[MEASURED_WITH]
-        shape = "{} × {} and {}".format(*known["shape"])
-        cells = [f"T5-{known['size']}", TITLES[known["method"]], known["backbone"]]
-        cells += ["yes" if known["checkpointing"] else "no", shape]
+    for setting in settings(list(SIZES)):
+        if (result := results.get(setting.name)) is None:
+            continue
+        cells = [f"T5-{setting.size}", TITLES[setting.method], setting.backbone]
+        cells += ["yes" if setting.checkpointing else "no", "{} × {} and {}".format(*setting.shape)]
         rows.append(
             [*cells, *(f"{result[key] / MB:,.0f}" for key in ("measured", "estimated")), f"{error(result):+.1%}"]
         )
@@ -151,16 +149,12 @@ def main() -> None:
         for result in results.values():
             known = {field.name: result[MEASURED_WITH][field.name] for field in dataclasses.fields(Setting)}
             result["estimated"] = Setting(**known).estimate()
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps({"methods": results}, indent=2, ensure_ascii=False) + "\n")
     else:
         depends = {name: vars(setting) | environment("cpu") for name, setting in wanted.items()}
         with Worker() as worker:
             results = measure_missing(path, depends, lambda name: worker.measure(wanted[name]))
-    text = markdown(results)
-    (args.out / "plan.md").write_text(text)
+    write(args.out, "plan", {"methods": results}, markdown(results))
     draw(results, args.out / "plan.png")
-    print(text)
     stop_if_missing(results, wanted)
 
 

@@ -14,7 +14,7 @@ from lit_compacter.cli.configs import ROOT
 from lit_compacter.methods import Compacter, FullFineTuning, Method
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.memory import Memory, Strategy
-from lit_compacter.planning.plan import CARDS, GB, USABLE, Estimate, Run, strategies
+from lit_compacter.planning.plan import CARDS, Estimate, Run, fits, strategies
 from lit_compacter.planning.table import gigabytes
 from lit_compacter.planning.trace import BatchShape, Tracer
 
@@ -34,7 +34,7 @@ def cell(memory: Memory | None) -> str:
     """`10.4 · 16`: GB, and the smallest card that is enough; `–` where a strategy does not fit."""
     if memory is None:
         return "–"
-    card = next((f"{card}" for card in CARDS if memory.total <= USABLE * card * GB), "none")
+    card = next((f"{card}" for card in CARDS if fits(memory, card)), "none")
     return f"{gigabytes(memory.total)} · {card}"
 
 

@@ -14,7 +14,7 @@ from lit_compacter.methods import Method
 from lit_compacter.model import check_quantizable
 from lit_compacter.model_options import ModelOptions
 from lit_compacter.planning.memory import Memory, Strategy, bytes_sent, memory
-from lit_compacter.planning.trace import BatchShape, Peaks, Tracer
+from lit_compacter.planning.trace import AUTOCAST_DTYPES, BatchShape, Peaks, Tracer
 from lit_compacter.planning.weights import WeightSizes
 
 GB = 10**9
@@ -28,6 +28,11 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "bfloat16": {"backbone_dtype": "bfloat16", "quantization": None},
     **{kind: {"backbone_dtype": "float32", "quantization": kind} for kind in get_args(Quantization)},
 }
+
+
+def fits(memory: Memory, card: float) -> bool:
+    """Whether a card of so many GB is enough."""
+    return memory.total <= USABLE * card * GB
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Estimate:
         """The most rows that fit on a card of so many GB, 0 if not even one does."""
         rows, step = 0, 1 << 20
         while step:
-            if self._memory(self._peaks_of(rows + step), strategy).total <= USABLE * card * GB:
+            if fits(self._memory(self._peaks_of(rows + step), strategy), card):
                 rows += step
             step //= 2
         return rows
@@ -116,7 +121,7 @@ class Estimate:
 
     def _memory(self, peaks: Peaks, strategy: Strategy) -> Memory:
         run = self.run
-        in_16_bits = run.options.computes_in_bfloat16 or run.precision.startswith(("bf16", "16"))
+        in_16_bits = run.options.computes_in_bfloat16 or run.precision.startswith(tuple(AUTOCAST_DTYPES))
         return memory(self.weights, peaks, strategy, run.devices, run.on_gpu, in_16_bits)
 
 
@@ -142,7 +147,7 @@ class Alternative:
 
     def fits(self, card: float) -> bool:
         """Whether the run's batch fits on a card of so many GB."""
-        return self.memory.total <= USABLE * card * GB
+        return fits(self.memory, card)
 
     def changes(self, other: "Alternative") -> int:
         """In how many ways it differs from another."""

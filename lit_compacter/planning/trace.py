@@ -24,7 +24,7 @@ from lit_compacter.planning.quantized import quantize_linears
 from lit_compacter.planning.tracker import MemoryTracker, peak_of
 from lit_compacter.planning.weights import weigh
 
-STARTS = {"bf16": torch.bfloat16, "16": torch.float16}  # of trainer.precision → what autocast computes in
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "16": torch.float16}  # beginning of trainer.precision → what it computes in
 SHALLOW = 3  # blocks: the first, one of those in the middle, which are alike, and the last
 
 
@@ -150,7 +150,7 @@ class Tracer:
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The autocast of Lightning's plugin for the precision."""
-        dtype = next((kind for start, kind in STARTS.items() if self.precision.startswith(start)), None)
+        dtype = next((kind for start, kind in AUTOCAST_DTYPES.items() if self.precision.startswith(start)), None)
         return torch.autocast("cpu", dtype) if dtype else contextlib.nullcontext()
 
 
