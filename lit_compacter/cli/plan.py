@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveFloat, PositiveInt
@@ -28,6 +28,8 @@ from lit_compacter.sharded_strategy import ShardedBackbone
 from lit_compacter.tasks import find_task
 from lit_compacter.utils.atomic import atomic_write
 from lit_compacter.utils.console import console
+
+Options = TypeVar("Options", ModelOptions, DataOptions)
 
 
 class PlanCLI(CLI):
@@ -88,9 +90,7 @@ def make_run(config: Namespace, method: Method, backbone: PretrainedConfig, shap
     return Run(
         config=backbone,
         method=method,
-        options=ModelOptions(
-            **{field.name: model[field.name] for field in fields(ModelOptions) if field.name in model}
-        ),
+        options=take_options(ModelOptions, model),
         precision=str(trainer.precision or "32-true"),
         strategy=find_strategy(trainer.strategy),
         devices=config.devices or num_processes(trainer.devices, trainer.num_nodes),
@@ -98,6 +98,11 @@ def make_run(config: Namespace, method: Method, backbone: PretrainedConfig, shap
         accumulate=trainer.accumulate_grad_batches,
         on_gpu=trainer.accelerator != "cpu",
     )
+
+
+def take_options(kind: type[Options], given: Namespace) -> Options:
+    """The options of a section of the config, which has others too."""
+    return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
 
 def largest(runs: Sequence[Run]) -> Run:
@@ -132,8 +137,7 @@ def batch_shapes(data: Namespace) -> list[BatchShape]:
 
     A batch of many short rows has as many source tokens as one of few long rows, and more target tokens.
     """
-    given = {field.name: data[field.name] for field in fields(DataOptions) if field.name in data}
-    options = DataOptions(**given)
+    options = take_options(DataOptions, data)
     rows, longest, most = options.batch_size, options.max_source_length, options.max_tokens_per_batch
     target = options.max_target_length or find_task(options).answer.max_tokens_of_any  # without a tokenizer
     if most is None or rows * longest <= most:
