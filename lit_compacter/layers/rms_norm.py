@@ -26,8 +26,8 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.weight.dtype)
         if x.device.type == "cpu" and not torch.compiler.is_compiling():
-            y: Tensor
-            y, _ = _RMSNorm.apply(x, self.weight, self.variance_epsilon)
+            compute = _RMSNorm.apply if torch.is_grad_enabled() else _RMSNorm.forward
+            y, _ = compute(x, self.weight, self.variance_epsilon)
         else:
             y = F.rms_norm(x, self.weight.shape, self.weight, self.variance_epsilon)
         if torch.is_autocast_enabled(x.device.type):
