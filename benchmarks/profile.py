@@ -24,7 +24,7 @@ from lit_compacter.methods import LayerNorms
 GROUPS = {
     "matrix products of linear layers": ("mm", "addmm"),
     "matrix products of attention": ("bmm", "baddbmm"),
-    "random numbers": ("bernoulli_", "random_"),
+    "random numbers": ("bernoulli_", "random_", "lit_compacter::random_int16"),
     "copies": ("copy_", "cat", "clone", "fill_", "zero_"),
 }
 OTHER = "elementwise operations, sums and the rest"

@@ -1,24 +1,23 @@
-"""Faster versions of a stock T5's layer norms, dropout and attention, with the same values."""
+"""Faster versions of a stock T5's layer norms, ReLU, dropout and attention, with the same values."""
 
 from typing import Any
 
-import torch
 import transformers
 from packaging.version import Version
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface, T5ForConditionalGeneration
 from transformers.masking_utils import eager_mask
 
-from lit_compacter.backbones.t5 import named_layer_norms
-from lit_compacter.layers import Dropout, RMSNorm
-from lit_compacter.layers.dropout import dropout as drop
+from lit_compacter.backbones.t5 import merge_relu_and_dropout, named_layer_norms
+from lit_compacter.layers import Dropout, ReLUDropout, RMSNorm, biased_attention
+from lit_compacter.layers.eager_cpu import is_eager_cpu
 
 ATTENTION = "lit_compacter"  # its name in transformers
 
 
 def fuse(model: T5ForConditionalGeneration) -> None:
-    """Replace layer norms, dropout and attention in place. No tensor is renamed or changed."""
+    """Replace layer norms, ReLU, dropout and attention in place. No tensor is renamed or changed."""
+    merge_relu_and_dropout(model, ReLUDropout)
     norms = {norm for _, norm in named_layer_norms(model)}
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
@@ -47,9 +46,7 @@ def attention(
     dropout: float = 0.0,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """T5's attention, softmax(Q Kᵀ + bias + mask) V, for transformers' AttentionInterface. T5 does not scale Q Kᵀ.
-
-    On GPUs it is torch's scaled_dot_product_attention, which has no kernel with dropout for CPUs.
+    """T5's attention for transformers' AttentionInterface: on CPUs `biased_attention`, elsewhere torch's fused kernels.
 
     Args:
         module: The attention layer.
@@ -59,16 +56,13 @@ def attention(
         attention_mask: The lowest number of its type where masked, else 0; (B, 1, S, T). None if nothing is masked.
         position_bias: (1, heads, S, T).
         dropout: Probability to drop a weight.
-        **options: For scaled_dot_product_attention.
+        **options: For torch's kernels.
 
     Returns:
         The output, (B, S, heads, d), and None in place of the weights.
     """
-    if query.device.type != "cpu" or torch.compiler.is_compiling():
+    if not is_eager_cpu(query):
         options |= {"position_bias": position_bias, "dropout": dropout}
         return AttentionInterface()["sdpa"](module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
-    scores = (query @ key.transpose(2, 3)).to(position_bias.dtype).add_(position_bias)  # (B, heads, S, T)
-    if attention_mask is not None:
-        scores.add_(attention_mask)
-    output = drop(F.softmax(scores, dim=-1), dropout, module.training) @ value
+    output = biased_attention(query, key, value, position_bias, attention_mask, dropout)
     return output.transpose(1, 2).contiguous(), None

@@ -1,6 +1,6 @@
 """The only file that names the modules of Hugging Face's T5 family: where adapters go, and how they are attached."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -121,6 +121,14 @@ def d_model(model: T5ForConditionalGeneration) -> int:
 def named_layer_norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """All layer norms with their names, including the final norm of each stack."""
     return ((name, module) for name, module in model.named_modules() if type(module).__name__.endswith(NORMS))
+
+
+def merge_relu_and_dropout(model: nn.Module, merged: Callable[[float], nn.Module]) -> None:
+    """Replace ReLU and the dropout after it by `merged(p)`, in feed-forward layers without a gate (T5 1.0)."""
+    for module in model.modules():
+        if hasattr(module, "wi") and isinstance(module.act, nn.ReLU):
+            module.act = merged(module.dropout.p).train(module.training)  # type: ignore[union-attr,arg-type]
+            module.dropout = nn.Identity()
 
 
 def add_biases(model: T5ForConditionalGeneration) -> None:

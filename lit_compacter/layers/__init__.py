@@ -1,7 +1,8 @@
 """Plain modules, independent of T5 and of configs."""
 
+from lit_compacter.layers.attention import biased_attention
 from lit_compacter.layers.bottleneck import Bottleneck
-from lit_compacter.layers.dropout import Dropout
+from lit_compacter.layers.dropout import Dropout, ReLUDropout
 from lit_compacter.layers.low_rank import LowRankLinear
 from lit_compacter.layers.phm import PHMLinear, PHMRule
 from lit_compacter.layers.phm_bottleneck import PHMBottleneck
@@ -19,5 +20,7 @@ __all__ = [
     "PHMRule",
     "QuantizedLinear",
     "RMSNorm",
+    "ReLUDropout",
     "Subspace",
+    "biased_attention",
 ]

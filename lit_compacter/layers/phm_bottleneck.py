@@ -34,7 +34,7 @@ class PHMBottleneck(Bottleneck):
         if not (narrows and down.use_factored_matmul and up.use_factored_matmul):
             return super().forward(x)
         factors = *down.factors(), down.bias, *up.factors(), up.bias
-        # Autograd takes half of the time for few tokens, as in decoding.
+        # For few tokens, as in decoding, the call through autograd takes half of the time.
         compute = FactoredBottleneck.apply if torch.is_grad_enabled() else FactoredBottleneck.forward
         with torch.autocast(x.device.type, enabled=False):  # everything in the type of x
             tensors = (factor.to(x.dtype) for factor in factors)

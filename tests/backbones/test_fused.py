@@ -4,14 +4,17 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from lit_compacter.backbones import fused as fused_module
 from lit_compacter.backbones.fused import fuse
 from lit_compacter.backbones.generation import generate_texts
 from lit_compacter.backbones.loading import load_backbone
 from lit_compacter.backbones.tokenizer import load_tokenizer
-from lit_compacter.layers import Dropout, RMSNorm
+from lit_compacter.layers import Dropout, ReLUDropout, RMSNorm
+from lit_compacter.layers.attention import attention_weights
+from lit_compacter.layers.dropout import dropout_mask
 from tests.conftest import TINY, shared
 from tests.models import MODELS, small_t5
 
@@ -40,12 +43,52 @@ def test_logits_and_gradients_are_the_stock_models(kind: str) -> None:
         assert (new.grad - old.grad).abs().max() <= 1e-5 * old.grad.abs().max()
 
 
+def gradients(model: T5ForConditionalGeneration, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Of one training step, with dropout, under autocast to `dtype`."""
+    torch.manual_seed(1)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        model.train()(**BATCH).loss.backward()
+    found = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert len(found) == len(list(model.parameters()))
+    return found
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
+    weights = attention_weights(q, k, bias, mask)
+    return (weights * dropout_mask(weights, dropout) / (1 - dropout)).to(v.dtype) @ v
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+@pytest.mark.parametrize("kind", MODELS)
+def test_gradients_with_dropout(
+    kind: str, dtype: torch.dtype, tolerance: float, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = small_t5(kind, dropout_rate=0.3)
+    fast = fused(stock)
+    if checkpointing:
+        fast.gradient_checkpointing_enable()
+    found = gradients(fast, dtype)
+    monkeypatch.setattr(fused_module, "biased_attention", plain_attention)
+    monkeypatch.setattr(fused_module, "merge_relu_and_dropout", lambda *_: None)
+    for name, expected in gradients(fused(stock), dtype).items():
+        assert float((found[name] - expected).norm()) <= tolerance * float(expected.norm()), name
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_relu_is_merged_with_its_dropout(kind: str) -> None:
+    model = fused(small_t5(kind))
+    merged = [module for module in model.modules() if isinstance(module, ReLUDropout)]
+    has_gate = model.config.is_gated_act
+    assert len(merged) == (0 if has_gate else model.config.num_layers + model.config.num_decoder_layers)
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_norm_and_dropout_is_replaced(kind: str) -> None:
     modules = list(fused(small_t5(kind)).modules())
     assert any(isinstance(module, RMSNorm) for module in modules)
     assert not [module for module in modules if type(module).__name__.endswith("LayerNorm")]
-    assert all(isinstance(module, Dropout) for module in modules if isinstance(module, nn.Dropout))
+    assert all(isinstance(module, Dropout | ReLUDropout) for module in modules if isinstance(module, nn.Dropout))
 
 
 def test_training_drops_out() -> None:

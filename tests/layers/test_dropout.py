@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lit_compacter.layers import Dropout
+from lit_compacter.layers import Dropout, ReLUDropout
+from tests.saved_tensors import saved_bytes
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.75])
@@ -45,3 +46,17 @@ def test_nothing_is_dropped_in_evaluation_or_at_rate_0() -> None:
 def test_other_types() -> None:
     for dtype in (torch.bfloat16, torch.float64):
         assert Dropout(0.1)(torch.ones(7, 3, dtype=dtype)).dtype == dtype
+
+
+def test_relu_and_dropout_at_once() -> None:
+    x = torch.randn(400, 501, requires_grad=True)
+    outputs: list[torch.Tensor] = []
+    gradients: list[torch.Tensor] = []
+    for function in (lambda x: Dropout(0.1)(torch.relu(x)), ReLUDropout(0.1)):
+        torch.manual_seed(0)
+        outputs.append(function(x))
+        gradients += torch.autograd.grad(outputs[-1], x, torch.ones_like(x))
+    assert torch.equal(*outputs) and torch.equal(*gradients)
+    assert saved_bytes(lambda: ReLUDropout(0.1)(x)) == x.numel()
+    for module in (ReLUDropout(0.1).eval(), ReLUDropout(0.0)):
+        assert torch.equal(module(x), torch.relu(x))
