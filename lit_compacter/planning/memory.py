@@ -63,7 +63,7 @@ def memory(
     """
     gradients, optimizer = weights.trained, MOMENTS * weights.trained
     temporary = weights.trained if on_gpu else 2 * weights.largest
-    copied = 2 * weights.widest if in_16_bits and not on_gpu else 0
+    copied = 2 * weights.largest_linear if in_16_bits and not on_gpu else 0
     peak = max(copied + peaks.forward + gradients, copied + peaks.backward, gradients + temporary)
     buffers = gradients if devices > 1 else 0
     held, gathered = weights.total, 0

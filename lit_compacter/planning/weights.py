@@ -21,7 +21,7 @@ class WeightSizes:
         whole: What a sharded backbone holds on each process too: what the method adds or trains, and buffers.
         blocks: The frozen parameters of each block.
         rest: The frozen parameters that are in no block: embeddings, output layer, final norms.
-        widest: Not bytes, but the number of weights of the largest linear layer.
+        largest_linear: Not bytes, but the number of weights of the largest linear layer.
     """
 
     counts: tuple[int, int]
@@ -30,7 +30,7 @@ class WeightSizes:
     whole: int
     blocks: tuple[int, ...]
     rest: int
-    widest: int = 0
+    largest_linear: int
 
     @property
     def total(self) -> int:
@@ -57,7 +57,7 @@ def weigh(model: T5ForConditionalGeneration, saved_names: Iterable[str]) -> Weig
         whole=num_bytes(set(parameters.values()) - sharded) + num_bytes(model.buffers()),
         blocks=in_blocks,
         rest=num_bytes(sharded) - sum(in_blocks),
-        widest=max(linear.in_features * linear.out_features for linear in linears),
+        largest_linear=max(linear.in_features * linear.out_features for linear in linears),
     )
 
 

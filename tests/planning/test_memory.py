@@ -32,7 +32,9 @@ from tests.conftest import TINY
 
 SHAPE = BatchShape(4, 32, 4)
 QUICK = ["lora"]  # it is built in another way than our own methods
-WEIGHTS = WeightSizes(counts=(10, 1000), trained=40, largest=24, whole=100, blocks=(1000, 2000), rest=500)
+WEIGHTS = WeightSizes(
+    counts=(10, 1000), trained=40, largest=24, whole=100, blocks=(1000, 2000), rest=500, largest_linear=0
+)
 
 
 def tiny(method: Method | None = None, **options: Any) -> Run:
@@ -142,7 +144,7 @@ def test_the_peak_is_the_largest_of_three() -> None:
     assert memory(WEIGHTS, Peaks(100, 900), "ddp", 1, True).total == WEIGHTS.total + 80 + 900
     assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, True).total == WEIGHTS.total + 80 + 40 + 40
     assert memory(WEIGHTS, Peaks(1, 41), "ddp", 1, False).total == WEIGHTS.total + 80 + 40 + 2 * 24
-    wide = dataclasses.replace(WEIGHTS, widest=7)  # of which a CPU holds a copy in 16 bits
+    wide = dataclasses.replace(WEIGHTS, largest_linear=7)  # of which a CPU holds a copy in 16 bits
     extra = [memory(wide, Peaks(1000, 500), "ddp", 1, gpu, True).total - WEIGHTS.total - 1120 for gpu in (False, True)]
     assert extra == [14, 0]
 
