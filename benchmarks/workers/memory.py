@@ -15,24 +15,17 @@ from benchmarks import ours
 from benchmarks.workers.serve import forget_peak, peak_memory
 from lit_compacter.cli.defaults import load_method
 from lit_compacter.module import T5Module
+from lit_compacter.planning.trace import BatchShape, make_batch
 
 STEPS = 2  # in the second, the optimizer has its states
 
 
-def random_batch(vocab_size: int, rows: int, source: int, target: int) -> dict[str, torch.Tensor]:
-    return {
-        "input_ids": torch.randint(2, vocab_size, (rows, source)),
-        "attention_mask": torch.ones(rows, source, dtype=torch.long),
-        "labels": torch.randint(2, vocab_size, (rows, target)),
-    }
-
-
-def train(module: T5Module, rows: int, source: int, target: int) -> None:
+def train(module: T5Module, shape: BatchShape) -> None:
     """Steps in Lightning's order: the gradients of the last step are freed after the forward pass."""
     assert module.model is not None
     optimizer = torch.optim.AdamW(parameter for parameter in module.parameters() if parameter.requires_grad)
     for _ in range(STEPS):
-        loss = module.loss(random_batch(module.model.config.vocab_size, rows, source, target))  # type: ignore[arg-type]
+        loss = module.loss(make_batch(shape, module.model.config.vocab_size))
         optimizer.zero_grad()
         loss.backward()
         del loss
@@ -41,13 +34,14 @@ def train(module: T5Module, rows: int, source: int, target: int) -> None:
 
 def measure(size: str, method: str, backbone: str, checkpointing: bool, shape: list[int]) -> int:
     """Bytes at the peak of training, above those of the process with its libraries loaded."""
-    train(ours.make_module("tiny", method=load_method(method), backbone_dtype=backbone), 2, 8, 4)  # loads kernels
+    tiny = ours.make_module("tiny", method=load_method(method), backbone_dtype=backbone)
+    train(tiny, BatchShape(2, 8, 4))  # loads kernels
     forget_peak("cpu")
     before = peak_memory("cpu")
     options: dict[str, Any] = {"backbone_dtype": backbone, "gradient_checkpointing": checkpointing}
     module = ours.make_module(size, method=load_method(method), **options)
     forget_peak("cpu")  # the weights take more while they are drawn
-    train(module, *shape)
+    train(module, BatchShape(*shape))
     return peak_memory("cpu") - before
 
 
