@@ -51,7 +51,10 @@ def dropout_mask(x: Tensor, p: float) -> Tensor:
 
 @torch.library.custom_op("lit_compacter::random_int16", mutates_args=())
 def random_int16(count: int) -> Tensor:
-    """Uniform 16-bit integers of numpy's generator SFC64, with a seed that torch draws. An operation for torch."""
+    """Uniform 16-bit integers of numpy's generator SFC64, with a seed that torch draws.
+
+    A custom operation, because fake tensors cannot go through numpy.
+    """
     seed = torch.randint(2**63 - 1, (1,)).numpy()
     numbers = np.random.SFC64(seed).random_raw(-(-count // 4)).view(np.int16)  # type: ignore[union-attr]
     return torch.from_numpy(numbers[:count])
