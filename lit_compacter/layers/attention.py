@@ -29,10 +29,12 @@ def biased_attention(
     Returns:
         O, (B, heads, S, d).
     """
-    if not dropout:
+    if dropout:
+        output: Tensor = _BiasedAttention.apply(q, k, v, bias, mask, dropout)
+        return output
+    if torch.is_grad_enabled() or q.dtype != bias.dtype:  # torch's kernel would round the bias to the type of Q
         return attention_weights(q, k, bias, mask) @ v
-    output: Tensor = _BiasedAttention.apply(q, k, v, bias, mask, dropout)
-    return output
+    return F.scaled_dot_product_attention(q, k, v, bias if mask is None else bias + mask, scale=1.0)
 
 
 def attention_weights(q: Tensor, k: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:

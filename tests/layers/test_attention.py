@@ -35,8 +35,10 @@ def test_is_softmax_dropout_and_product(p: float) -> None:
     if p:
         torch.manual_seed(1)
         weights = weights * dropout_mask(weights, p) / (1 - p)
-    torch.manual_seed(1)
-    torch.testing.assert_close(biased_attention(q, k, v, bias, mask(), p), weights @ v)
+    for is_training in (True, False):
+        torch.manual_seed(1)
+        with torch.set_grad_enabled(is_training):
+            torch.testing.assert_close(biased_attention(q, k, v, bias, mask(), p), weights @ v)
 
 
 def test_gradients() -> None:
