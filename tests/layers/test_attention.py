@@ -35,9 +35,9 @@ def test_is_softmax_dropout_and_product(p: float) -> None:
     if p:
         torch.manual_seed(1)
         weights = weights * dropout_mask(weights, p) / (1 - p)
-    for is_training in (True, False):
+    for needs_gradient in (True, False):
         torch.manual_seed(1)
-        with torch.set_grad_enabled(is_training):
+        with torch.set_grad_enabled(needs_gradient):
             torch.testing.assert_close(biased_attention(q, k, v, bias, mask(), p), weights @ v)
 
 
